@@ -3,8 +3,8 @@
  * loop.h - the event loop of one thread: descriptors, timers, deferred work, messages from other threads.
  *
  * The only place that calls epoll. A watch is a value of the caller's; events carry its generation, so that an
- * event for a descriptor that was closed in the same batch, its number used again, is seen as stale and dropped. Timers lie in a binary
- * heap. Work that is deferred runs after the last event of the batch: that is where objects are freed.
+ * event for a descriptor that was closed in the same batch, its number used again, is seen as stale and dropped. Timers lie in a pairing
+ * heap of their own links: setting one never allocates. Work that is deferred runs after the last event of the batch: that is where objects are freed.
  * Everything but rddr_loop_post and rddr_loop_stop belongs to the loop's own thread.
  */
 #ifndef RDDR_LOOP_H
@@ -35,9 +35,10 @@ struct watch {
 /* Zeroed: not armed. Must not move while it is armed. */
 struct timer {
 	uint64_t when; /* ms, on the loop's clock */
-	uint32_t place; /* 1-based place in the heap; 0: not armed */
 	loop_fn fn;
 	void *ctx;
+	bool armed;
+	struct timer *child, *next, *prev; /* the heap's; prev is the parent for a first child */
 };
 
 /* Zeroed: not queued. */
