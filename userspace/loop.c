@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,7 +15,7 @@
 
 #include "own.h"
 
-#define BATCH 256
+#define BATCH	    256
 #define FIRST_SLOTS 64
 
 struct slot {
@@ -22,6 +23,10 @@ struct slot {
 	void *ctx;
 	uint32_t generation;
 	uint32_t next_free; /* 1-based */
+};
+
+struct queue {
+	struct deferred *first, **tail;
 };
 
 struct message {
@@ -39,8 +44,10 @@ struct loop {
 	struct slot *slots;
 	uint32_t n_slots, free_slot;
 
-	struct timer *timers; /* the root of the heap */
-	struct deferred *deferred, **deferred_tail;
+	struct timer *timers;  /* the root of the heap */
+	struct queue deferred; /* for the end of this batch */
+	struct queue again;    /* for the next batch */
+	struct queue running;  /* what was queued for this one and has not run */
 
 	pthread_mutex_t lock; /* of the messages alone */
 	struct message *messages, **messages_tail;
@@ -143,6 +150,8 @@ static void fire_timers(struct loop *loop)
 
 static int wait_ms(const struct loop *loop)
 {
+	if (loop->again.first)
+		return 0;
 	if (!loop->timers)
 		return -1;
 	uint64_t now = clock_ms();
@@ -190,7 +199,7 @@ static void release_slot(struct loop *loop, struct watch *w)
 		slot->next_free = loop->free_slot;
 		loop->free_slot = w->slot;
 	}
-	*w = (struct watch){ 0 };
+	*w = (struct watch){0};
 }
 
 int rddr_loop_watch(struct loop *loop, struct watch *w, int fd, unsigned events, loop_event_fn fn, void *ctx)
@@ -203,7 +212,7 @@ int rddr_loop_watch(struct loop *loop, struct watch *w, int fd, unsigned events,
 
 	uint32_t number = loop->free_slot;
 	struct slot *slot = &loop->slots[number - 1];
-	struct epoll_event ev = { .data.u64 = (uint64_t)slot->generation << 32 | number };
+	struct epoll_event ev = {.data.u64 = (uint64_t)slot->generation << 32 | number};
 	if (events & LOOP_IN)
 		ev.events |= EPOLLIN | EPOLLRDHUP;
 	if (events & LOOP_OUT)
@@ -216,7 +225,7 @@ int rddr_loop_watch(struct loop *loop, struct watch *w, int fd, unsigned events,
 	loop->free_slot = slot->next_free;
 	slot->fn = fn;
 	slot->ctx = ctx;
-	*w = (struct watch){ .slot = number, .generation = slot->generation };
+	*w = (struct watch){.slot = number, .generation = slot->generation};
 	return 0;
 }
 
@@ -246,6 +255,8 @@ static void dispatch(struct loop *loop, const struct epoll_event *ev)
 		return; /* closed earlier in this batch */
 	if (ev->events & (EPOLLIN | EPOLLRDHUP))
 		events |= LOOP_IN;
+	if (ev->events & EPOLLRDHUP)
+		events |= LOOP_EOF;
 	if (ev->events & EPOLLOUT)
 		events |= LOOP_OUT;
 	if (ev->events & (EPOLLERR | EPOLLHUP))
@@ -255,27 +266,64 @@ static void dispatch(struct loop *loop, const struct epoll_event *ev)
 
 /* ---- deferred work and messages ---- */
 
-void rddr_loop_defer(struct loop *loop, struct deferred *d)
+static void enqueue(struct queue *q, struct deferred *d)
 {
 	if (d->queued)
 		return;
 	d->queued = true;
 	d->next = NULL;
-	*loop->deferred_tail = d;
-	loop->deferred_tail = &d->next;
+	*q->tail = d;
+	q->tail = &d->next;
 }
 
-static void run_deferred(struct loop *loop)
+static bool dequeue(struct queue *q, struct deferred *d)
 {
-	while (loop->deferred) {
-		struct deferred *d = loop->deferred;
-
-		loop->deferred = d->next;
-		if (!loop->deferred)
-			loop->deferred_tail = &loop->deferred;
+	for (struct deferred **at = &q->first; *at; at = &(*at)->next) {
+		if (*at != d)
+			continue;
+		*at = d->next;
+		if (!*at)
+			q->tail = at;
 		d->queued = false;
+		return true;
+	}
+	return false;
+}
+
+static void run_queue(struct queue *q)
+{
+	while (q->first) {
+		struct deferred *d = q->first;
+
+		dequeue(q, d);
 		d->fn(d->ctx);
 	}
+}
+
+void rddr_loop_defer(struct loop *loop, struct deferred *d)
+{
+	enqueue(&loop->deferred, d);
+}
+
+void rddr_loop_again(struct loop *loop, struct deferred *d)
+{
+	enqueue(&loop->again, d);
+}
+
+void rddr_loop_undefer(struct loop *loop, struct deferred *d)
+{
+	if (d->queued && !dequeue(&loop->deferred, d) && !dequeue(&loop->again, d))
+		dequeue(&loop->running, d);
+}
+
+/* What is queued again while this runs is for the batch after. */
+static void run_again(struct loop *loop)
+{
+	if (!loop->again.first)
+		return;
+	loop->running = loop->again;
+	loop->again = (struct queue){.tail = &loop->again.first};
+	run_queue(&loop->running);
 }
 
 static void wake(struct loop *loop)
@@ -293,7 +341,7 @@ int rddr_loop_post(struct loop *loop, loop_fn fn, void *ctx)
 
 	if (!m)
 		return -ENOMEM;
-	*m = (struct message){ .fn = fn, .ctx = ctx };
+	*m = (struct message){.fn = fn, .ctx = ctx};
 	pthread_mutex_lock(&loop->lock);
 	*loop->messages_tail = m;
 	loop->messages_tail = &m->next;
@@ -348,7 +396,8 @@ int rddr_loop_new(struct loop **out)
 	if (!loop)
 		return -ENOMEM;
 	pthread_mutex_init(&loop->lock, NULL);
-	loop->deferred_tail = &loop->deferred;
+	loop->deferred.tail = &loop->deferred.first;
+	loop->again.tail = &loop->again.first;
 	loop->messages_tail = &loop->messages;
 	loop->now = clock_ms();
 	loop->wake_fd = -1;
@@ -380,7 +429,7 @@ void rddr_loop_free(struct loop **owned)
 		m = m->next;
 		done->fn(done->ctx);
 	}
-	run_deferred(loop);
+	run_queue(&loop->deferred);
 	rddr_own_close(&loop->wake_fd);
 	rddr_own_close(&loop->epoll_fd);
 	pthread_mutex_destroy(&loop->lock);
@@ -402,7 +451,8 @@ int rddr_loop_run(struct loop *loop)
 		for (int i = 0; i < n; i++)
 			dispatch(loop, &events[i]);
 		fire_timers(loop);
-		run_deferred(loop);
+		run_again(loop);
+		run_queue(&loop->deferred);
 	}
 	return 0;
 }

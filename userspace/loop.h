@@ -16,13 +16,14 @@
 struct loop;
 
 enum loop_event {
-	LOOP_IN = 1u << 0,    /* readable, or the other side shut down its sending half */
+	LOOP_IN = 1u << 0,    /* readable */
 	LOOP_OUT = 1u << 1,   /* writable, or a connect finished */
 	LOOP_ERROR = 1u << 2, /* error or hang-up; always reported */
-	LOOP_EDGE = 1u << 3,  /* in rddr_loop_watch only: edge triggered */
+	LOOP_EOF = 1u << 3,   /* comes with LOOP_IN: the other side ended its sending half; reads lead to the end without another event */
+	LOOP_EDGE = 1u << 4,  /* in rddr_loop_watch only: edge triggered */
 };
 
-/* events: LOOP_IN, LOOP_OUT, LOOP_ERROR, or'ed. */
+/* events: LOOP_IN, LOOP_OUT, LOOP_ERROR, LOOP_EOF, or'ed. */
 typedef void (*loop_event_fn)(void *ctx, unsigned events);
 typedef void (*loop_fn)(void *ctx);
 
@@ -73,6 +74,11 @@ void rddr_loop_timer_cancel(struct loop *loop, struct timer *t);
 
 /* Runs d->fn at the end of this batch. Queueing it twice is harmless. */
 void rddr_loop_defer(struct loop *loop, struct deferred *d);
+
+/* Runs d->fn in the next batch, which begins without waiting: for work that is cut in pieces to be fair to the others. */
+void rddr_loop_again(struct loop *loop, struct deferred *d);
+/* Forgets d, queued with either of the two. */
+void rddr_loop_undefer(struct loop *loop, struct deferred *d);
 
 /* Any thread: runs fn(ctx) on the loop's thread, in order of posting. 0 or -ENOMEM. */
 int rddr_loop_post(struct loop *loop, loop_fn fn, void *ctx);
