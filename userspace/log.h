@@ -25,13 +25,13 @@ const char *rddr_log_level_name(enum log_level level);
 /* fmt opens with the name of the module and a colon: "steering: not attached pin-dir=%s". No newline. */
 void rddr_log(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...) rddr_log(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)	 rddr_log(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) rddr_log(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) rddr_log(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                           \
-	do {                                                     \
-		if (rddr_log_enabled(LOG_LEVEL_DEBUG))           \
-			rddr_log(LOG_LEVEL_DEBUG, __VA_ARGS__);  \
+#define log_info(...)	 rddr_log(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)                                                                                                 \
+	do {                                                                                                           \
+		if (rddr_log_enabled(LOG_LEVEL_DEBUG))                                                                 \
+			rddr_log(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                        \
 	} while (0)
 
 /* Logs the message as an error with ": strerror(error)" behind it and returns the (negative) error. */
