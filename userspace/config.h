@@ -2,9 +2,9 @@
 /*
  * config.h - the daemon's configuration, read from YAML and checked whole before anything starts.
  *
- * Two forms are accepted: the gateway form (`services:`) and the original RDDR file (`addrlist`, `incoming-proxy`, ...). Both become the same
- * structures. A loaded config is immutable and reference counted: sessions keep the one they began with.
- * Every key, its default and its bounds are in rddr.yaml(5).
+ * Two forms are accepted: the gateway form (`services:`) and the original RDDR file (`addrlist`, `incoming-proxy`,
+ * ...). Both become the same structures. A loaded config is immutable and reference counted: sessions keep the one they
+ * began with. Every key, its default and its bounds are in rddr.yaml(5).
  */
 #ifndef RDDR_CONFIG_H
 #define RDDR_CONFIG_H
@@ -32,10 +32,11 @@ enum existing { EXISTING_KEEP, EXISTING_RESET };
 /* One interception: what packets a service takes. */
 struct rule {
 	struct prefix destination;
-	uint16_t port;          /* 0: all */
-	char interface[16];     /* empty: any that is attached */
-	struct prefix clients;  /* family AF_UNSPEC: all */
+	uint16_t port;	       /* 0: all */
+	char interface[16];    /* empty: any that is attached */
+	struct prefix clients; /* family AF_UNSPEC: all; else the destination's */
 	struct service *service;
+	struct config_mark mark; /* of the interception that it was made of */
 };
 
 struct instance {
@@ -43,36 +44,36 @@ struct instance {
 	struct chainer_conf chainer;
 };
 
-struct deadlines { /* ms */
+struct deadlines {	  /* ms */
 	uint32_t connect; /* to reach an instance; 5 s */
-	uint32_t skew;    /* since the first instance answered; 5 s */
-	uint32_t idle;    /* nothing from anybody; 300 s */
+	uint32_t skew;	  /* since the first instance answered; 5 s */
+	uint32_t idle;	  /* nothing from anybody; 300 s */
 	uint32_t linger;  /* for a denial, or last bytes, to arrive; 5 s */
 };
 
 struct noise_budget {
-	uint32_t run;   /* bytes in a row; 256 */
+	uint32_t run;	/* bytes in a row; 256 */
 	uint32_t share; /* percent of an answer; 20 */
 };
 
-struct limits { /* bytes */
+struct limits {		 /* bytes */
 	uint32_t buffer; /* the most that one stream of a session buffers: what a plugin can look at; 1 MiB */
-	uint32_t lag;    /* enforcing false: how far an instance may lag behind instance 0; 1 MiB */
+	uint32_t lag;	 /* enforcing false: how far an instance may lag behind instance 0; 1 MiB */
 };
 
 struct service {
 	char *name;
 	struct config_mark mark;
 	enum rddr_direction direction;
-	struct rule *rules;       /* interceptions, in the config's order */
+	struct rule *rules; /* interceptions, in the config's order; lists are expanded into one rule each */
 	size_t n_rules;
-	struct addr listen;       /* the listening form; has_listen */
+	struct addr listen; /* the listening form; has_listen */
 	bool has_listen;
 	struct instance *instances;
-	unsigned n_instances;     /* 1 to RDDR_MAX_INSTANCES */
+	unsigned n_instances; /* 1 to RDDR_MAX_INSTANCES */
 	bool filter;
 	char *diff_class;
-	char *diff_params;        /* JSON text of an object */
+	char *diff_params; /* JSON text of an object */
 	struct config_mark diff_class_mark, diff_params_mark;
 	bool enforcing;
 	enum when_down when_down;
@@ -81,7 +82,7 @@ struct service {
 	struct noise_budget noise;
 	struct limits limits;
 
-	/* Filled by the daemon, not by the reader of the file (see rddr_config_bind in plugin's terms). */
+	/* Filled by the daemon, not by the reader of the file, and released by it (see rddr_config_on_free). */
 	struct plugin *plugin;
 	const struct rddr_diff_plugin *ops;
 	void *params;
@@ -89,32 +90,35 @@ struct service {
 };
 
 struct evidence_conf {
-	char *file;         /* /var/log/rddr/evidence.jsonl; empty: none is kept */
-	uint64_t max_size;  /* bytes; 16 MiB; at that size the file is rotated */
-	uint32_t keep;      /* rotated files that are kept; 4 */
-	uint32_t excerpt;   /* bytes of each side in a record; 256 */
+	char *file;	   /* /var/log/rddr/evidence.jsonl; empty: none is kept */
+	uint64_t max_size; /* bytes; 16 MiB; at that size the file is rotated */
+	uint32_t keep;	   /* rotated files that are kept; 4 */
+	uint32_t excerpt;  /* bytes of each side in a record; 256 */
 };
 
 struct config {
 	uint32_t references; /* atomic */
-	char *path;
-	bool original;       /* it was an original RDDR file */
+	char *path;	     /* as given; stands for the file in messages */
+	bool original;	     /* it was an original RDDR file */
 	unsigned workers;    /* 0 in the file: one for each CPU that the process may run on; here resolved */
 	enum log_level log_level;
 	bool has_log_level;
-	char *control;       /* path of the control socket; may be empty */
-	uint32_t drain;      /* ms that sessions have to end in after SIGTERM or a takeover; 30 s */
+	char *control;	/* path of the control socket; may be empty */
+	uint32_t drain; /* ms that sessions have to end in after SIGTERM or a takeover; 30 s */
 	struct evidence_conf evidence;
 	struct service **services; /* in the file's order */
 	size_t n_services;
-	/* Every service's rules in the order in which they are matched (see rddr_config_match); pointers into the services. */
+	/* Every service's rules in the order in which they are matched (see rddr_config_match); pointers into the
+	 * services. */
 	const struct rule **rules;
 	size_t n_rules;
 };
 
 /*
- * Reads and checks the file. 0, or -errno after having written every error found (at least the first) to stderr as log lines
- * "config: FILE:LINE:COLUMN: KEY: message". The result has one reference. Blocks while names are resolved.
+ * Reads and checks the file. 0, or -errno after having written the errors found (at most 20, in the order of the file)
+ * to stderr as log lines "config: FILE:LINE:COLUMN: KEY: message". The result has one reference. Blocks while names are
+ * resolved. Loads nothing and opens no socket but to ask the kernel whether an address is local: plugins are the
+ * daemon's to check, through the marks.
  */
 int rddr_config_load(const char *path, struct config **out);
 /* The same from memory; name stands for the file in messages. */
@@ -124,15 +128,25 @@ struct config *rddr_config_get(struct config *config);
 /* Gives a reference back; the last one frees. Takes NULL, nulls the pointer. Any thread. */
 void rddr_config_put(struct config **config);
 
+/*
+ * Names the function that releases what the daemon filled in (plugin, params, metrics). It is called for each service
+ * of a config whose last reference was given back, before the service is freed, on the thread that gave it back: that
+ * may be a worker. What only another thread may do it has to hand over by value (the service is gone when it returns).
+ * It is called for services that were never filled too, and not for a file that failed to load. Set it before the first
+ * config is shared; NULL unsets.
+ */
+void rddr_config_on_free(void (*fn)(struct service *service));
+
 /* Logs an error in the form of the reader's own, about something found later. Returns -EINVAL. */
 int rddr_config_complain(const struct config *config, struct config_mark mark, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
 /*
- * The rule for a connection, or NULL. Order: a port before all ports, then a named interface before any, then the longer destination, then the
- * longer clients. The kernel's tables are built from the same order. interface may be NULL when no rule names one.
+ * The rule for a connection, or NULL. Order: a port before all ports, then a named interface before any, then the
+ * longer destination, then the longer clients (any named ones before all), then the file's. The kernel's tables are
+ * built from the same order. interface may be NULL when no rule names one.
  */
-const struct rule *rddr_config_match(const struct config *config, const struct addr *destination, const struct addr *client,
-				     const char *interface);
+const struct rule *rddr_config_match(const struct config *config, const struct addr *destination,
+				     const struct addr *client, const char *interface);
 
 #endif
