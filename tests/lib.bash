@@ -18,15 +18,15 @@ export RDDR_ROOT RDDR_BUILD RDDR_LOAD_SCALE RDDR_PATIENCE
 export RDDR_STEER="$RDDR_BUILD/rddr-steer"
 export PATH="$RDDR_BUILD:$RDDR_ROOT/scripts:$PATH:/usr/sbin:/sbin"
 
+_hash4() { printf '%04x' "$(($(cksum <<<"$1" | cut -d' ' -f1) & 0xffff))"; }
+_build_hash() { _hash4 "$RDDR_BUILD"; }
+
 # A short prefix that no other test, and no test of another build directory, has: r<file's number>-<build><test>-
 if [[ -z ${RDDR_T:-} ]]; then
 	_file=$(basename "${BATS_TEST_FILENAME:-$0}")
 	_number=${_file%%[!0-9]*}
-	printf -v _hash '%04x%04x' \
-		"$(($(cksum <<<"$RDDR_BUILD" | cut -d' ' -f1) & 0xffff))" \
-		"$(($(cksum <<<"$_file ${BATS_TEST_NAME:-}" | cut -d' ' -f1) & 0xffff))"
-	RDDR_T="r${_number:-x}-$_hash-"
-	unset _file _number _hash
+	RDDR_T="r${_number:-x}-$(_build_hash)$(_hash4 "$_file ${BATS_TEST_NAME:-}")-"
+	unset _file _number
 fi
 RDDR_PIN="/sys/fs/bpf/rddr-${RDDR_T%-}"
 RDDR_TMP="${RDDR_TMP_BASE:-/tmp}/rddr-${RDDR_T%-}"
@@ -380,18 +380,46 @@ skip_unless_kernel() {
 
 # --- what remains ----------------------------------------------------------------------------------------------------
 
-# leftovers [PREFIX]: prints what a test left behind: namespaces, pins, files, processes; nothing when it is clean. PREFIX: of RDDR_T.
-leftovers() {
-	local prefix=${1:-$RDDR_T} ns pid
-	ip netns list 2>/dev/null | awk -v t="$prefix" 'index($1, t) == 1 { print "namespace " $1 }'
-	for ns in $(ip netns list 2>/dev/null | awk -v t="$prefix" 'index($1, t) == 1 { print $1 }'); do
-		for pid in $(ip netns pids "$ns" 2>/dev/null); do
-			echo "process $pid in $ns: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+# leftovers: prints what this test left behind: namespaces, processes, pins, files; nothing when it is clean.
+leftovers() { _ours "^${RDDR_T%-}(-|\$)"; }
+
+# ours: the same for all tests of this build directory.
+ours() { _ours "^r[0-9x]+-$(_build_hash)[0-9a-f]{4}(-|\$)"; }
+
+# Whatever has a name that matches the pattern.
+_ours() {
+	local name pid
+	for name in $(ip netns list 2>/dev/null | cut -d' ' -f1); do
+		[[ $name =~ $1 ]] || continue
+		echo "namespace $name"
+		for pid in $(ip netns pids "$name" 2>/dev/null); do
+			echo "process $pid in $name: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
 		done
 	done
-	find /sys/fs/bpf -maxdepth 1 -name "rddr-${prefix%-}*" -printf 'pin %p\n' 2>/dev/null
-	find "${RDDR_TMP_BASE:-/tmp}" -maxdepth 1 -name "rddr-${prefix%-}*" -printf 'file %p\n' 2>/dev/null
-	host_state
+	for name in /sys/fs/bpf/rddr-* "${RDDR_TMP_BASE:-/tmp}"/rddr-*; do
+		[[ -e $name && $(basename "$name" | cut -c6-) =~ $1 ]] && echo "file $name"
+	done
+	for pid in $(pgrep -f -- "$RDDR_BUILD/" || true); do
+		name=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^RDDR_T=//p')
+		[[ $name =~ $1 && $pid != "$$" && $pid != "$BASHPID" ]] && echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+	done
+	return 0
+}
+
+# sweep: ends and removes whatever tests of this build directory left behind.
+sweep() {
+	local kind name
+	ours | while read -r kind name _; do
+		case $kind in
+		process) kill -KILL "${name%:}" 2>/dev/null ;;
+		esac
+	done
+	ours | while read -r kind name _; do
+		case $kind in
+		namespace) ip netns del "$name" ;;
+		file) rm -rf "$name" ;;
+		esac
+	done
 }
 
 # What tests must not touch in the namespace they are started from.
