@@ -4,7 +4,8 @@
  *
  * A plugin is a shared object that exports one constant,
  *
- *	const struct rddr_diff_plugin rddr_diff_plugin = { .abi = RDDR_DIFF_ABI, .size = sizeof(rddr_diff_plugin), ... };
+ *	const struct rddr_diff_plugin rddr_diff_plugin = { .abi = RDDR_DIFF_ABI, .size = sizeof(rddr_diff_plugin), ...
+ *};
  *
  * It judges bytes: what the many ends of a session said, before the lone end hears of it. It owns no
  * socket, no thread and no time. An operation left NULL behaves as the base class does: it never
@@ -26,7 +27,7 @@
 extern "C" {
 #endif
 
-#define RDDR_DIFF_ABI 1
+#define RDDR_DIFF_ABI	   1
 #define RDDR_MAX_INSTANCES 16
 
 enum rddr_direction {
@@ -36,25 +37,25 @@ enum rddr_direction {
 
 /* How one of the streams stands behind the last byte of its view. */
 enum rddr_end_state {
-	RDDR_END_OPEN,   /* more may come */
-	RDDR_END_ENDED,  /* the stream ended in order (FIN) */
-	RDDR_END_RESET,  /* it was torn (RST, or any error) */
+	RDDR_END_OPEN,	 /* more may come */
+	RDDR_END_ENDED,	 /* the stream ended in order (FIN) */
+	RDDR_END_RESET,	 /* it was torn (RST, or any error) */
 	RDDR_END_ABSENT, /* this instance takes no more part; its view is empty and is to be passed over */
 };
 
 struct rddr_view {
 	const uint8_t *data; /* valid during the call only; NULL where len is 0 */
-	size_t len;          /* bytes that are not consumed yet */
+	size_t len;	     /* bytes that are not consumed yet */
 	enum rddr_end_state end;
 };
 
 /* Where and why streams differ, as far as the plugin can tell. Texts are UTF-8, terminated. */
 struct rddr_finding {
-	unsigned instance;   /* one that differs ... */
-	unsigned other;      /* ... from this one */
-	size_t offset;       /* the first differing byte, counted from the beginning of the views of this call */
-	char where[160];     /* in the protocol's words: "header Content-Type", "/items/3/id", "line 12"; may be empty */
-	char why[160];       /* "differ outside the pair's noise", "ended early"; never empty when diverging */
+	unsigned instance; /* one that differs ... */
+	unsigned other;	   /* ... from this one */
+	size_t offset;	   /* the first differing byte, counted from the beginning of the views of this call */
+	char where[160];   /* in the protocol's words: "header Content-Type", "/items/3/id", "line 12"; may be empty */
+	char why[160];	   /* "differ outside the pair's noise", "ended early"; never empty when diverging */
 };
 
 enum rddr_verdict {
@@ -65,37 +66,38 @@ enum rddr_verdict {
 
 /* Filled with zeros before each call of diff_traffic. */
 struct rddr_diff_result {
-	size_t size;                           /* of this structure, set by the host */
-	size_t consumed[RDDR_MAX_INSTANCES];   /* per stream: bytes of the view that need not be shown again */
-	size_t release;                        /* bytes of the source stream (instance 0) to let out now, after what was emitted,
-	                                          counted from the first that was neither released nor discarded; a plugin that has
-	                                          to order its releases between its own bytes calls host->release instead */
-	bool boundary;                         /* behind what was consumed, every stream stands between two messages */
-	struct rddr_finding finding;           /* with RDDR_DIVERGE */
+	size_t size;			     /* of this structure, set by the host */
+	size_t consumed[RDDR_MAX_INSTANCES]; /* per stream: bytes of the view that need not be shown again */
+	size_t release;		     /* bytes of the source stream (instance 0) to let out now, after what was emitted,
+					counted from the first that was neither released nor discarded; a plugin that has
+					to order its releases between its own bytes calls host->release instead */
+	bool boundary;		     /* behind what was consumed, every stream stands between two messages */
+	struct rddr_finding finding; /* with RDDR_DIVERGE */
 };
 
 enum rddr_modify {
 	RDDR_SAME_FOR_ALL, /* the consumed bytes go to every instance as they are; nothing is copied */
-	RDDR_SEGMENTS,     /* each instance gets the segments that were given with host->segment_ref and host->segment_own */
-	RDDR_MODIFY_WAIT,  /* more bytes are needed before anything can be passed on */
-	RDDR_REJECT,       /* nothing of this goes to any instance; the session is denied (reason: rejected) */
+	RDDR_SEGMENTS, /* each instance gets the segments that were given with host->segment_ref and host->segment_own
+			*/
+	RDDR_MODIFY_WAIT, /* more bytes are needed before anything can be passed on */
+	RDDR_REJECT,	  /* nothing of this goes to any instance; the session is denied (reason: rejected) */
 };
 
 /* Filled with zeros before each call of modify_traffic. */
 struct rddr_modify_result {
-	size_t size;     /* of this structure, set by the host */
+	size_t size;	 /* of this structure, set by the host */
 	size_t consumed; /* bytes of the view that need not be shown again */
-	char why[160];   /* with RDDR_REJECT: for log and evidence */
+	char why[160];	 /* with RDDR_REJECT: for log and evidence */
 };
 
 enum rddr_denial_reason {
 	RDDR_DENIED_DIVERGENCE, /* the instances' answers differ */
-	RDDR_DENIED_MISSING,    /* an instance could not be reached */
-	RDDR_DENIED_LATE,       /* an instance did not answer within the skew deadline */
-	RDDR_DENIED_EARLY_END,  /* an instance ended or was reset before the others */
-	RDDR_DENIED_REJECTED,   /* the plugin rejected what the lone end sent */
-	RDDR_DENIED_LIMIT,      /* a bound (buffer, noise) was reached */
-	RDDR_DENIED_FAILED,     /* the plugin itself failed */
+	RDDR_DENIED_MISSING,	/* an instance could not be reached */
+	RDDR_DENIED_LATE,	/* an instance did not answer within the skew deadline */
+	RDDR_DENIED_EARLY_END,	/* an instance ended or was reset before the others */
+	RDDR_DENIED_REJECTED,	/* the plugin rejected what the lone end sent */
+	RDDR_DENIED_LIMIT,	/* a bound (buffer, noise) was reached */
+	RDDR_DENIED_FAILED,	/* the plugin itself failed */
 	RDDR_DENIAL_REASONS
 };
 
@@ -103,8 +105,9 @@ struct rddr_denial {
 	size_t size;
 	enum rddr_denial_reason reason;
 	const char *reference; /* of the evidence; terminated; also where nothing was recorded */
-	uint64_t sent;         /* bytes that the lone end has already got in this session */
-	bool mid_message;      /* some of a message was let out and its end was not: whatever is emitted now is appended to it */
+	uint64_t sent;	       /* bytes that the lone end has already got in this session */
+	bool mid_message; /* some of a message was let out and its end was not: whatever is emitted now is appended to
+			     it */
 };
 
 /* Which end host->emit means. Instances are their numbers. */
@@ -120,22 +123,28 @@ struct rddr_host {
 	size_t size;
 	uint32_t version;
 
-	/* Puts the plugin's own bytes behind what was released to the lone end so far, or behind what instance i was sent. */
+	/* Puts the plugin's own bytes behind what was released to the lone end so far, or behind what instance i was
+	 * sent. */
 	void (*emit)(struct rddr_session *s, uint32_t end, const void *data, size_t len);
-	/* In diff_traffic: lets the next len bytes of the source out, or drops them, in the order of the calls. They have to be consumed
-	 * ones, or ones consumed by this very call. */
+	/* In diff_traffic: lets the next len bytes of the source out, or drops them, in the order of the calls. They
+	 * have to be consumed ones, or ones consumed by this very call. */
 	void (*release)(struct rddr_session *s, size_t len);
 	void (*discard)(struct rddr_session *s, size_t len);
-	/* In modify_traffic: instance i gets len bytes of the view from offset on, or bytes of the plugin's own, next. Offsets rise. */
+	/* In modify_traffic: instance i gets len bytes of the view from offset on, or bytes of the plugin's own, next.
+	 * Offsets rise. */
 	void (*segment_ref)(struct rddr_session *s, unsigned instance, size_t offset, size_t len);
 	void (*segment_own)(struct rddr_session *s, unsigned instance, const void *data, size_t len);
-	/* Declares a neutral point behind everything consumed so far: there an instance may close, and is dialled again when next needed.
-	 * It lasts until modify_traffic consumes again. state is a hash of whatever of the session's state would have to be the same. */
+	/* Declares a neutral point behind everything consumed so far: there an instance may close, and is dialled again
+	 * when next needed. It lasts until modify_traffic consumes again. state is a hash of whatever of the session's
+	 * state would have to be the same. */
 	void (*neutral)(struct rddr_session *s, uint64_t state);
-	/* Says that run bytes in a row are noise of the filter pair. False: that is past the service's noise budget; the pair's
-	 * difference is then a divergence. */
+	/* In diff_traffic: says that the next run bytes of the source are noise of the filter pair. They are weighed
+	 * against what earlier calls consumed, so consume what lies before a run first. A run may be charged in pieces,
+	 * call by call: one that begins where the last one ended goes on with it. False: that is past the service's
+	 * noise budget; the pair's difference is then a divergence. */
 	bool (*charge_noise)(struct rddr_session *s, size_t run);
-	/* A new answer begins: the share of noise is counted from here. Without it an answer begins when the many speak after the lone did. */
+	/* A new answer begins: the share of noise is counted from here. Without it an answer begins when the many speak
+	 * after the lone did. */
 	void (*begin_answer)(struct rddr_session *s);
 	/* Writes a debug line about this session. */
 	void (*log)(struct rddr_session *s, const char *text);
@@ -144,13 +153,15 @@ struct rddr_host {
 struct rddr_diff_create {
 	size_t size;
 	enum rddr_direction direction;
-	unsigned instances;          /* N, 1 to RDDR_MAX_INSTANCES */
-	bool do_filter;              /* instances 0 and 1 are the filter pair */
-	const void *params;          /* what validate_params made; shared by all sessions, read only */
-	const char *service;         /* its name */
-	size_t limit;                /* the most bytes that a view can ever hold */
+	unsigned instances;	      /* N, 1 to RDDR_MAX_INSTANCES */
+	bool do_filter;		      /* instances 0 and 1 are the filter pair */
+	const void *params;	      /* what validate_params made; shared by all sessions, read only */
+	const char *service;	      /* its name */
+	size_t limit;		      /* the most bytes that a view can ever hold */
 	const struct rddr_host *host; /* valid as long as the session */
 	struct rddr_session *session;
+	size_t noise_run; /* the longest run of noise that charge_noise lets pass: what is longer need not be waited
+			     for; 0: not known */
 };
 
 struct rddr_diff_plugin {
@@ -160,13 +171,15 @@ struct rddr_diff_plugin {
 	const char *name;
 
 	/*
-	 * Reads diff-params (JSON text of an object, "{}" when there are none) into whatever the plugin's sessions want to share (*params,
-	 * may stay NULL). 0, or -EINVAL with a message that names the path of the wrong key in err. Main thread. NULL: any params are refused.
+	 * Reads diff-params (JSON text of an object, "{}" when there are none) into whatever the plugin's sessions want
+	 * to share (*params, may stay NULL). 0, or -EINVAL with a message that names the path of the wrong key in err.
+	 * Main thread. NULL: any params are refused.
 	 */
 	int (*validate_params)(const char *json, void **params, char *err, size_t errlen);
 	void (*free_params)(void *params);
 
-	/* A session begins (*state may stay NULL) and ends. 0 or -errno; a session whose plugin fails to start is denied. */
+	/* A session begins (*state may stay NULL) and ends. 0 or -errno; a session whose plugin fails to start is
+	 * denied. */
 	int (*create)(const struct rddr_diff_create *args, void **state);
 	void (*destroy)(void *state);
 
@@ -180,11 +193,14 @@ struct rddr_diff_plugin {
 	enum rddr_modify (*modify_traffic)(void *state, const struct rddr_view *view,
 					   struct rddr_modify_result *result);
 	/*
-	 * Emits (host->emit) what the denied end is to see; the connection is closed behind it. Nothing emitted: the connection is reset, so
-	 * that nobody can take what was sent before for a whole answer.
+	 * Emits (host->emit) what the denied end is to see; the connection is closed behind it. Nothing emitted: the
+	 * connection is reset, so that nobody can take what was sent before for a whole answer.
 	 */
 	void (*render_denial)(void *state, const struct rddr_denial *denial);
 };
+
+/* What the shared object exports, also when it is compiled with hidden visibility, or in C++. */
+extern const struct rddr_diff_plugin rddr_diff_plugin __attribute__((visibility("default")));
 
 #ifdef __cplusplus
 }
