@@ -4,7 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,15 +82,72 @@ bool rddr_addr_is_wildcard(const struct addr *a)
 	return !memcmp(bytes, zero, len);
 }
 
+struct route_question {
+	struct nlmsghdr head;
+	struct rtmsg route;
+	struct rtattr dst;
+	uint8_t dst_bytes[16];
+	struct rtattr oif;
+	uint32_t oif_index;
+};
+
+/* Asks for the route to a: its type (RTN_*), or -errno. */
+static int route_type(const struct addr *a)
+{
+	struct route_question q = {
+		.head = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST},
+		.route = {.rtm_family = (unsigned char)a->sa.sa_family},
+		.dst = {.rta_type = RTA_DST},
+		.oif = {.rta_type = RTA_OIF, .rta_len = RTA_LENGTH(sizeof(uint32_t))},
+		.oif_index = scope_of(a),
+	};
+	union {
+		struct nlmsghdr head;
+		char bytes[4096];
+	} reply;
+	_owned_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	size_t size = offsetof(struct route_question, oif), len;
+	const uint8_t *bytes = rddr_addr_bytes(a, &len);
+
+	memcpy(q.dst_bytes, bytes, len);
+	q.dst.rta_len = (unsigned short)RTA_LENGTH(len);
+	q.route.rtm_dst_len = (unsigned char)(len * 8);
+	if (a->sa.sa_family == AF_INET)
+		size = offsetof(struct route_question, dst_bytes) + len;
+	else if (q.oif_index)
+		size = sizeof(q);
+	q.head.nlmsg_len = (uint32_t)size;
+
+	if (fd < 0 || send(fd, &q, size, 0) < 0)
+		return -errno;
+	ssize_t n = recv(fd, &reply, sizeof(reply), 0);
+	if (n < 0)
+		return -errno;
+	if (!NLMSG_OK(&reply.head, (size_t)n))
+		return -EBADMSG;
+	if (reply.head.nlmsg_type == NLMSG_ERROR)
+		return RTN_UNREACHABLE; /* the kernel has no route */
+	return ((const struct rtmsg *)NLMSG_DATA(&reply.head))->rtm_type;
+}
+
 bool rddr_addr_is_local(const struct addr *a)
 {
 	struct addr probe = *a;
-	_owned_fd_ int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
+	if (a->sa.sa_family != AF_INET && a->sa.sa_family != AF_INET6)
+		return false;
+	if (rddr_addr_is_wildcard(a))
+		return true;
+
+	_owned_fd_ int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	rddr_addr_set_port(&probe, 0);
-	return !bind(fd, &probe.sa, rddr_addr_len(&probe));
+	if (bind(fd, &probe.sa, rddr_addr_len(&probe)))
+		return false;
+	/* Multicast, and with ip_nonlocal_bind anything, can be bound too. */
+	int type = route_type(a);
+	return type < 0 || type == RTN_LOCAL;
 }
 
 const char *rddr_addr_format(const struct addr *a, char *buf, size_t size)

@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -47,7 +48,7 @@ bool rddr_addr_equal(const struct addr *a, const struct addr *b);      /* addres
 bool rddr_addr_same_host(const struct addr *a, const struct addr *b);  /* address alone */
 bool rddr_addr_is_wildcard(const struct addr *a);                      /* 0.0.0.0 or :: */
 
-/* Whether the kernel holds the address as its own (asks by binding a datagram socket to it). */
+/* Whether the kernel holds the address as its own; a wildcard is. Asks the kernel each time (a few system calls). */
 bool rddr_addr_is_local(const struct addr *a);
 
 /*
