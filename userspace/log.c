@@ -12,7 +12,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "scribe.h"
@@ -101,20 +100,13 @@ static void detect_journal(void)
 
 static size_t put_prefix(char *line, size_t size, enum log_level level)
 {
-	struct timespec now;
-	struct tm tm;
-	int n;
+	char now[RDDR_TEXT_TIME];
 
 	pthread_once(&journal_once, detect_journal);
-	if (journal) {
-		n = snprintf(line, size, "<%c>", levels[level].priority);
-	} else {
-		clock_gettime(CLOCK_REALTIME, &now);
-		gmtime_r(&now.tv_sec, &tm);
-		n = snprintf(line, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s ", tm.tm_year + 1900, tm.tm_mon + 1,
-			     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000, levels[level].name);
-	}
-	return (size_t)n;
+	if (journal)
+		return (size_t)snprintf(line, size, "<%c>", levels[level].priority);
+	rddr_text_now(now);
+	return (size_t)snprintf(line, size, "%s %s ", now, levels[level].name);
 }
 
 /*

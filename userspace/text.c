@@ -2,8 +2,10 @@
 #include "text.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ESCAPE 4 /* bytes of \xNN */
 
@@ -84,5 +86,42 @@ char *rddr_text_escaped(const void *text, size_t len)
 
 	if (out)
 		out[rddr_text_escape(out, len * ESCAPE, text, len, NULL)] = '\0';
+	return out;
+}
+
+void rddr_text_now(char out[RDDR_TEXT_TIME])
+{
+	struct timespec now;
+	struct tm tm;
+	char text[80]; /* as wide as the compiler believes that the fields could be */
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / 1000000));
+	memcpy(out, text, RDDR_TEXT_TIME - 1);
+	out[RDDR_TEXT_TIME - 1] = '\0';
+}
+
+char *rddr_text_base64(const void *data, size_t len)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *in = data;
+	char *out = malloc((len + 2) / 3 * 4 + 1);
+	size_t at = 0;
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len; i += 3) {
+		size_t rest = len - i;
+		uint32_t v =
+			(uint32_t)in[i] << 16 | (rest > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (rest > 2 ? in[i + 2] : 0);
+
+		out[at++] = alphabet[v >> 18];
+		out[at++] = alphabet[v >> 12 & 63];
+		out[at++] = rest > 1 ? alphabet[v >> 6 & 63] : '=';
+		out[at++] = rest > 2 ? alphabet[v & 63] : '=';
+	}
+	out[at] = '\0';
 	return out;
 }

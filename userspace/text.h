@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define RDDR_TEXT_TIME 25 /* bytes of "2026-11-22T10:00:00.123Z" with the terminator */
+
 /*
  * Copies text of len bytes: well-formed UTF-8 as it is, control characters (C0, DEL, C1, and those that turn the
  * direction of writing or break lines) and every byte that is no UTF-8 as \xNN. Never splits a character or an escape.
@@ -21,5 +23,11 @@ char *rddr_text_escaped(const void *text, size_t len);
 
 /* Bytes of the well-formed UTF-8 character at text (1 to 4), its code point in *code; 0 when there is none. */
 size_t rddr_text_character(const char *text, size_t len, uint32_t *code);
+
+/* The time of day, UTC, as RFC 3339 with milliseconds. */
+void rddr_text_now(char out[RDDR_TEXT_TIME]);
+
+/* Base64 of the bytes as a terminated string (the caller frees it). NULL: out of memory. */
+char *rddr_text_base64(const void *data, size_t len);
 
 #endif
