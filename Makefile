@@ -95,7 +95,7 @@ UNIT_SOURCES := $(wildcard tests/unit/*/*.c)
 UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 .PHONY: unit
 unit: $(UNIT_TESTS) $(PLUGIN_FILES) ## build and run the unit tests
-	$(Q)BUILD=$(BUILD) tests/run-unit $(UNIT_TESTS)
+	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit $(UNIT_TESTS)
 
 # A test of a plugin's own code links that code: tests/unit/diff/bytes.c gets diff/bytes.c and what plugins share.
 $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o) $(LIBRARY)
@@ -109,6 +109,101 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DAEMON)
 
+# Small programs that tests and the bench use: tests/tools/NAME.c stands alone.
+TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
+$(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+.PHONY: tests-built
+tests-built: all $(UNIT_TESTS) $(TOOLS)
+
+# Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share.
+# All of it is compiled once more by clang, with the sanitizers in.
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
+FUZZ_TARGETS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+FUZZ_FLAGS := -std=gnu11 -O1 -g -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
+	      -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+$(BUILD)/obj-fuzz/%.o: %.c
+	$(call say,FUZZCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj-fuzz/librddr.a: $(LIB_SOURCES:%.c=$(BUILD)/obj-fuzz/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+define fuzz_target
+$(BUILD)/fuzz/$(1): $(BUILD)/obj-fuzz/tests/fuzz/$(1).o $(if $(filter diff_%,$(1)),$(patsubst diff_%,$(BUILD)/obj-fuzz/diff/%.o,$(1)) \
+		    $(PLUGIN_SHARED:%.c=$(BUILD)/obj-fuzz/%.o)) $(BUILD)/obj-fuzz/librddr.a
+	$$(call say,FUZZLD,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $(LIBS_DAEMON)
+endef
+$(foreach f,$(FUZZ_SOURCES:tests/fuzz/%.c=%),$(eval $(call fuzz_target,$(f))))
+
+.PHONY: fuzz-built
+fuzz-built: $(FUZZ_TARGETS)
+
+JOBS := $(shell nproc)
+SECONDS_EACH := 30
+.PHONY: fuzz
+fuzz: fuzz-built ## run every fuzz target for a while (SECONDS_EACH=30)
+	$(Q)RDDR_BUILD=$(BUILD) RDDR_FUZZ_SECONDS=$(SECONDS_EACH) tests/run --stage fuzz
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	$(Q)tests/deps
+
+.PHONY: test
+test: deps ## everything: checks, unit tests, the suite, again with sanitizers, fuzzing
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests-built
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/san SAN=1 tests-built
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) fuzz-built
+	$(Q)RDDR_BUILD=$(BUILD) tests/run --all
+
+.PHONY: quick
+quick: tests-built ## the unit tests and the suite alone
+	$(Q)RDDR_BUILD=$(BUILD) tests/run
+
+.PHONY: check
+check: compile_commands.json $(BPF_SKELETONS) ## walls between the rooms, licenses, sizes, man pages, scripts, format, clang-tidy
+	$(Q)RDDR_BUILD=$(BUILD) tests/check
+
+FORMATTED := $(wildcard bpf/*.[ch] userspace/*.[ch] diff/*.[ch] chainers/*.[ch] tests/unit/*/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch])
+.PHONY: format
+format: ## clang-format on every C file
+	$(Q)clang-format -i $(FORMATTED)
+
+# For editors and for clang-tidy.
+compile_commands.json: Makefile $(wildcard userspace/*.c diff/*.c chainers/*.c tests/unit/*/*.c tests/tools/*.c tests/fuzz/*.c) ## for editors
+	$(Q)for f in $(filter %.c,$^); do \
+		jq -n --arg d "$(CURDIR)" --arg f $$f --arg c '$(subst ','\'',$(CC) $(CPPFLAGS) $(CFLAGS)) -c '$$f \
+			'{directory: $$d, file: $$f, command: $$c}'; done | jq -s . >$@
+
+.PHONY: demo
+demo: deps ## show it: a client, a gateway and three servers in network namespaces (DIRECT=1: no kernel rights)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)RDDR_BUILD=$(BUILD) tests/demo.sh $(if $(DIRECT),--direct)
+
+.PHONY: bench
+bench: deps ## compare with nothing, HAProxy and nginx in between
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
+	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
+
+SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
+MAN_PAGES := $(wildcard docs/*.[1-8])
+.PHONY: install
+install: all ## install under $(PREFIX) (DESTDIR is honoured)
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr include share/doc/rddr) \
+		$(foreach n,$(sort $(patsubst .%,%,$(suffix $(MAN_PAGES)))),$(DESTDIR)$(PREFIX)/share/man/man$(n))
+	$(Q)install -m 755 $(BUILD)/rddrctl $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install -m 755 $(BUILD)/rddrd $(BUILD)/rddr-steer $(SCRIPTS:%=scripts/%) $(DESTDIR)$(PREFIX)/sbin/
+	$(Q)install -m 644 $(PLUGIN_FILES) scripts/lib.sh $(DESTDIR)$(PREFIX)/lib/rddr/
+	$(Q)install -m 644 diff/rddr_diff.h $(DESTDIR)$(PREFIX)/include/
+	$(Q)install -m 644 README.md LICENSE CHANGELOG.md diff/skeleton.c $(DESTDIR)$(PREFIX)/share/doc/rddr/
+	$(Q)$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(m)))/ &&) true
+
 .PHONY: clean
 clean: ## remove everything that was built
 	$(Q)rm -rf build compile_commands.json
@@ -117,4 +212,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/obj-fuzz -name '*.d' 2>/dev/null)
