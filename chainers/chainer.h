@@ -29,7 +29,7 @@ enum dial_outcome {
 	DIAL_NO_PORT,       /* no rung of the forge-port ladder had a free port; a local error */
 	DIAL_NOT_PERMITTED, /* no right to forge; a local error */
 	DIAL_LOOP,          /* the target is the daemon itself; a local error */
-	DIAL_FAILED,        /* any other error, in dial->error; a local error */
+	DIAL_FAILED,        /* any other error, in dial->error (forging between families: EAFNOSUPPORT); a local error */
 	DIAL_OUTCOMES
 };
 
@@ -65,7 +65,7 @@ struct dial_request {
 	struct loop *loop;
 	const struct addr *client;      /* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
-	const struct addr *own;         /* the daemon's own listening addresses (wildcards included), never dialled */
+	const struct addr *own;         /* the daemon's own listening addresses (wildcards included), never dialled; '::' stands for IPv4 too */
 	size_t n_own;
 };
 
@@ -75,11 +75,15 @@ struct dial {
 
 	/* Valid when it is finished. */
 	int fd;               /* connected: the caller's to take; else -1 */
-	struct watch watch;   /* connected: watches fd edge-triggered for everything; the caller retargets it */
-	int error;            /* errno of the failure, positive */
-	struct addr local;    /* as bound (port 0: the kernel chose; ask getsockname) */
+	/*
+	 * Connected: watches fd edge-triggered for everything; the caller retargets it. What is readable already was reported with the connect and is
+	 * not reported again: the caller reads and writes once of its own accord.
+	 */
+	struct watch watch;
+	int error;            /* errno of the failure, positive; 0 when it is connected */
+	struct addr local;    /* as bound (port 0: the kernel chose; ask getsockname), or as bound last; the wildcard when nothing was bound */
 	struct addr remote;   /* as dialled */
-	bool forged;
+	bool forged;          /* false with forge_addr set: forge-fallback stepped in */
 	enum forge_port rung; /* which one was used, when forged */
 
 	/* The chainer's own while the dial runs. */
@@ -110,7 +114,7 @@ int rddr_chainer_check(const struct chainer_conf *conf, bool steered, char *err,
 
 struct chainer_ops {
 	const char *name;
-	/* See rddr_chainer_check. */
+	/* See rddr_chainer_check, which checks what is common to all (how local, forge-addr, forge-port and forge-fallback go together). */
 	int (*check)(const struct chainer_conf *conf, bool steered, char *err, size_t errlen);
 	/* Starts the dial: finds the target and calls rddr_chainer_establish. */
 	enum dial_outcome (*connect_server)(struct dial *dial, const struct dial_request *request);
@@ -121,6 +125,9 @@ struct chainer_ops {
  * Fills fd, watch, local, remote, forged, rung and error of the dial. Outcomes as for rddr_chainer_connect_server.
  */
 enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request, const struct addr *remote);
+
+/* Writes a message to err and returns -EINVAL: how a check ends that refuses. */
+int rddr_chainer_refuse(char *err, size_t errlen, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 extern const struct chainer_ops rddr_chainer_transparent;
 extern const struct chainer_ops rddr_chainer_directed;

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "chainer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "own.h"
+
+/* How many ports of the client port's group are tried in one dial. */
+#define GROUP_ATTEMPTS 16
+
+static const char *const outcome_names[] = {
+	[DIAL_PENDING] = "pending",
+	[DIAL_CONNECTED] = "connected",
+	[DIAL_REFUSED] = "refused",
+	[DIAL_UNREACHABLE] = "unreachable",
+	[DIAL_TIMED_OUT] = "timed-out",
+	[DIAL_NO_PORT] = "no-port",
+	[DIAL_NOT_PERMITTED] = "not-permitted",
+	[DIAL_LOOP] = "loop",
+	[DIAL_FAILED] = "failed",
+};
+static_assert(ARRAY_LEN(outcome_names) == DIAL_OUTCOMES, "every outcome has a name");
+
+static const char *const rung_names[] = {
+	[FORGE_PORT_EXACT] = "exact",
+	[FORGE_PORT_GROUP] = "group",
+	[FORGE_PORT_ANY] = "any",
+};
+static_assert(ARRAY_LEN(rung_names) == FORGE_PORTS, "every rung has a name");
+
+static const struct chainer_ops *const chainers[] = {
+	&rddr_chainer_transparent,
+	&rddr_chainer_directed,
+};
+
+const char *rddr_dial_outcome_name(enum dial_outcome outcome)
+{
+	return (size_t)outcome < ARRAY_LEN(outcome_names) ? outcome_names[outcome] : "unknown";
+}
+
+bool rddr_dial_outcome_is_local(enum dial_outcome outcome)
+{
+	return outcome >= DIAL_NO_PORT && outcome <= DIAL_FAILED;
+}
+
+const char *rddr_forge_port_name(enum forge_port rung)
+{
+	return (size_t)rung < ARRAY_LEN(rung_names) ? rung_names[rung] : "unknown";
+}
+
+const struct chainer_ops *rddr_chainer_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(chainers); i++) {
+		if (!strcmp(chainers[i]->name, name))
+			return chainers[i];
+	}
+	return NULL;
+}
+
+const char *rddr_chainer_name(const struct chainer_ops *ops)
+{
+	return ops->name;
+}
+
+int rddr_chainer_refuse(char *err, size_t errlen, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(err, errlen, fmt, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int check_source(const struct chainer_conf *conf, char *err, size_t errlen)
+{
+	unsigned seen = 0;
+
+	if (conf->forge_addr && conf->has_local)
+		return rddr_chainer_refuse(err, errlen,
+					   "local: excludes forge-addr: the source is a local address or the client's");
+	if (conf->forge_ports && !conf->forge_addr)
+		return rddr_chainer_refuse(err, errlen, "forge-port: only with forge-addr: true");
+	if (conf->forge_fallback && !conf->forge_addr)
+		return rddr_chainer_refuse(err, errlen, "forge-fallback: only with forge-addr: true");
+	if (conf->forge_ports > FORGE_PORTS)
+		return rddr_chainer_refuse(err, errlen, "forge-port: %u entries, at most %u", conf->forge_ports,
+					   (unsigned)FORGE_PORTS);
+	for (unsigned i = 0; i < conf->forge_ports; i++) {
+		unsigned bit = 1u << conf->forge_port[i];
+
+		if (seen & bit)
+			return rddr_chainer_refuse(err, errlen, "forge-port: %s stands twice",
+						   rddr_forge_port_name(conf->forge_port[i]));
+		seen |= bit;
+	}
+	return 0;
+}
+
+int rddr_chainer_check(const struct chainer_conf *conf, bool steered, char *err, size_t errlen)
+{
+	int r = check_source(conf, err, errlen);
+
+	return r ? r : conf->ops->check(conf, steered, err, errlen);
+}
+
+void rddr_dial_init(struct dial *dial)
+{
+	*dial = (struct dial){.fd = -1};
+}
+
+enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
+					      const struct dial_request *request)
+{
+	void (*done)(struct dial * dial, enum dial_outcome outcome) = dial->done;
+
+	*dial = (struct dial){.done = done, .fd = -1, .conf = conf, .loop = request->loop};
+	enum dial_outcome outcome = conf->ops->connect_server(dial, request);
+	if (outcome != DIAL_PENDING)
+		dial->loop = NULL;
+	return outcome;
+}
+
+void rddr_chainer_cancel(struct dial *dial)
+{
+	if (!dial->loop)
+		return;
+	rddr_loop_unwatch(dial->loop, &dial->watch, -1);
+	rddr_own_close(&dial->fd);
+	dial->loop = NULL;
+}
+
+/* ---- one attempt: a socket, its source, its connect ---- */
+
+/* Where an attempt failed: the same errno means different things. */
+enum stage { STAGE_SOCKET, STAGE_FORGE, STAGE_BIND, STAGE_CONNECT, STAGE_ANSWER };
+
+static enum dial_outcome outcome_of(enum stage stage, int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ECONNRESET: /* accepted and reset before we looked */
+	case EPIPE:
+		return DIAL_REFUSED;
+	case ETIMEDOUT:
+		return DIAL_TIMED_OUT;
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case ENONET:
+	case ENOPROTOOPT: /* ICMP: protocol unreachable */
+		return stage >= STAGE_CONNECT ? DIAL_UNREACHABLE : DIAL_FAILED;
+	case EADDRNOTAVAIL: /* binding unforged: the address is not one of this host's */
+		return stage == STAGE_BIND ? DIAL_FAILED : DIAL_NO_PORT;
+	case EADDRINUSE:
+		return DIAL_NO_PORT;
+	case EACCES: /* when connecting: a route that prohibits, or ICMPv6 'administratively prohibited' */
+		return stage >= STAGE_CONNECT ? DIAL_UNREACHABLE : DIAL_NOT_PERMITTED;
+	case EPERM:
+		return DIAL_NOT_PERMITTED;
+	default:
+		return DIAL_FAILED;
+	}
+}
+
+static enum dial_outcome failed(struct dial *dial, enum stage stage, int error)
+{
+	dial->error = error;
+	return outcome_of(stage, error);
+}
+
+/* What an attempt binds to. */
+struct source {
+	const struct addr *addr; /* NULL: whatever the kernel picks */
+	bool forged;
+	bool reuse; /* other connections, to other servers, may have the same address and port */
+};
+
+static int set_flag(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static enum dial_outcome bind_source(struct dial *dial, int fd, const struct source *source)
+{
+	const struct addr *a = source->addr;
+	bool six = a->sa.sa_family == AF_INET6;
+
+	if (source->forged) {
+		int r = six ? set_flag(fd, SOL_IPV6, IPV6_TRANSPARENT) : set_flag(fd, SOL_IP, IP_TRANSPARENT);
+
+		if (r < 0)
+			return failed(dial, STAGE_FORGE, -r);
+	}
+	/* Without it bind() would take a port out of one pool for all servers; the kernel has one pool for each server
+	 * at connect(). */
+	if (!rddr_addr_port(a)) {
+		int r = set_flag(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT);
+
+		if (r < 0)
+			return failed(dial, STAGE_SOCKET, -r);
+	}
+	if (source->reuse) {
+		int r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+
+		if (r < 0)
+			return failed(dial, STAGE_SOCKET, -r);
+	}
+	if (bind(fd, &a->sa, rddr_addr_len(a)) < 0)
+		return failed(dial, source->forged ? STAGE_FORGE : STAGE_BIND, errno);
+	return DIAL_CONNECTED;
+}
+
+static void on_answer(void *ctx, unsigned events)
+{
+	struct dial *dial = ctx;
+	enum dial_outcome outcome = DIAL_CONNECTED;
+	int error = 0;
+
+	if (events & LOOP_ERROR) {
+		socklen_t len = sizeof(error);
+
+		if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+			error = errno;
+	}
+	if (error) {
+		outcome = failed(dial, STAGE_ANSWER, error);
+		rddr_chainer_cancel(dial);
+	} else if (!(events & LOOP_OUT)) {
+		return;
+	}
+	dial->loop = NULL;
+	dial->done(dial, outcome);
+}
+
+/* CONNECTED or PENDING: the dial has the socket. Anything else: there is none. */
+static enum dial_outcome attempt(struct dial *dial, const struct addr *remote, const struct source *source)
+{
+	enum dial_outcome outcome = DIAL_CONNECTED;
+	_owned_fd_ int fd = socket(remote->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return failed(dial, STAGE_SOCKET, errno);
+	dial->forged = source->forged;
+	if (source->addr)
+		dial->local = *source->addr;
+	else
+		dial->local = (struct addr){.sa.sa_family = remote->sa.sa_family};
+	r = set_flag(fd, SOL_TCP, TCP_NODELAY);
+	if (r < 0)
+		return failed(dial, STAGE_SOCKET, -r);
+	if (source->addr) {
+		outcome = bind_source(dial, fd, source);
+		if (outcome != DIAL_CONNECTED)
+			return outcome;
+	}
+	if (connect(fd, &remote->sa, rddr_addr_len(remote)) < 0) {
+		if (errno != EINPROGRESS)
+			return failed(dial, STAGE_CONNECT, errno);
+		outcome = DIAL_PENDING;
+	}
+	/* After connect(): a socket that was never connected would be reported as hung up at once. */
+	r = rddr_loop_watch(dial->loop, &dial->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE, on_answer, dial);
+	if (r < 0)
+		return failed(dial, STAGE_SOCKET, -r);
+
+	dial->error = 0;
+	dial->fd = TAKE_FD(fd);
+	return outcome;
+}
+
+/* ---- the ladder of forged ports ---- */
+
+struct forger {
+	struct dial *dial;
+	const struct addr *remote;
+	const struct addr *client;
+	bool own_port_tried;
+	bool reuse;
+};
+
+static enum dial_outcome forge_port(struct forger *f, uint16_t port)
+{
+	struct addr forged = *f->client;
+	struct source source = {.addr = &forged, .forged = true, .reuse = f->reuse};
+
+	rddr_addr_set_port(&forged, port);
+	return attempt(f->dial, f->remote, &source);
+}
+
+static enum dial_outcome forge_exact(struct forger *f)
+{
+	f->own_port_tried = true;
+	return forge_port(f, rddr_addr_port(f->client));
+}
+
+static enum dial_outcome forge_any(struct forger *f)
+{
+	return forge_port(f, 0);
+}
+
+/* From the client's own port upwards, and on from the group's foot. */
+static enum dial_outcome forge_group(struct forger *f)
+{
+	static const struct {
+		uint16_t first, last;
+	} groups[] = {{1, 511}, {512, 1023}, {1024, 65535}};
+	uint16_t own = rddr_addr_port(f->client), port = own;
+	enum dial_outcome outcome = DIAL_NO_PORT;
+	size_t g = 0;
+
+	while (own > groups[g].last)
+		g++;
+	for (unsigned i = 0; i < GROUP_ATTEMPTS && outcome == DIAL_NO_PORT; i++) {
+		if (i || f->own_port_tried)
+			port = port == groups[g].last ? groups[g].first : (uint16_t)(port + 1);
+		outcome = forge_port(f, port);
+	}
+	return outcome;
+}
+
+static enum dial_outcome (*const rungs[])(struct forger *f) = {
+	[FORGE_PORT_EXACT] = forge_exact,
+	[FORGE_PORT_GROUP] = forge_group,
+	[FORGE_PORT_ANY] = forge_any,
+};
+static_assert(ARRAY_LEN(rungs) == FORGE_PORTS, "every rung can be climbed");
+
+static enum dial_outcome forge(struct dial *dial, const struct addr *client, const struct addr *remote)
+{
+	static const enum forge_port only_any[] = {FORGE_PORT_ANY};
+	const struct chainer_conf *conf = dial->conf;
+	const enum forge_port *ladder = conf->forge_ports ? conf->forge_port : only_any;
+	unsigned n = conf->forge_ports ? conf->forge_ports : 1;
+	enum dial_outcome outcome = DIAL_NO_PORT;
+	struct forger f = {.dial = dial, .remote = remote, .client = client};
+
+	if (client->sa.sa_family != remote->sa.sa_family)
+		return failed(dial, STAGE_FORGE, EAFNOSUPPORT);
+
+	/*
+	 * N servers are dialled from the one address and port of the client, and the ports of both ways to take one
+	 * must not exclude each other. A clash of all four parts is found by connect().
+	 */
+	f.reuse = n > 1 || *ladder != FORGE_PORT_ANY;
+	for (unsigned i = 0; i < n; i++) {
+		/* A port below 1024 can want a right that others do not: bind() said so, the next rung may do. */
+		if (outcome != DIAL_NO_PORT && outcome != DIAL_NOT_PERMITTED)
+			break;
+		dial->rung = ladder[i];
+		outcome = rungs[ladder[i]](&f);
+	}
+	return outcome;
+}
+
+/* ---- establishing ---- */
+
+/* Whether connecting to target would reach a listener of the daemon's own. */
+static bool is_own(const struct dial_request *request, const struct addr *target)
+{
+	for (size_t i = 0; i < request->n_own; i++) {
+		const struct addr *own = &request->own[i];
+
+		if (rddr_addr_port(own) != rddr_addr_port(target))
+			continue;
+		if (rddr_addr_same_host(own, target))
+			return true;
+		/* A wildcard target is this host. '::' may take IPv4 as well. */
+		if (rddr_addr_is_wildcard(target))
+			return true;
+		if (rddr_addr_is_wildcard(own) && (own->sa.sa_family == AF_INET6 || target->sa.sa_family == AF_INET) &&
+		    rddr_addr_is_local(target))
+			return true;
+	}
+	return false;
+}
+
+enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request,
+					 const struct addr *remote)
+{
+	const struct chainer_conf *conf = dial->conf;
+	struct source source = {0};
+
+	dial->remote = *remote;
+	rddr_addr_unmap(&dial->remote);
+	remote = &dial->remote;
+	if (is_own(request, remote)) {
+		dial->error = ELOOP;
+		return DIAL_LOOP;
+	}
+	if (conf->forge_addr) {
+		struct addr client = *request->client;
+
+		rddr_addr_unmap(&client);
+		enum dial_outcome outcome = forge(dial, &client, remote);
+		if (!conf->forge_fallback || !rddr_dial_outcome_is_local(outcome))
+			return outcome;
+	}
+	if (conf->has_local) {
+		if (conf->local.sa.sa_family != remote->sa.sa_family)
+			return failed(dial, STAGE_BIND, EAFNOSUPPORT);
+		source.addr = &conf->local;
+		source.reuse = rddr_addr_port(&conf->local);
+	}
+	return attempt(dial, remote, &source);
+}
