@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control_socket.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "own.h"
+
+#define BACKLOG 64
+
+/* Whether the path may be taken: nothing is there, or a socket that nobody answers on. */
+static int check_path(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(sun->sun_path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) ? errno : 0;
+	close(fd);
+	if (err == ECONNREFUSED || err == ENOENT)
+		return 0;
+	/* A full backlog is somebody's, too. */
+	return err && err != EAGAIN ? -err : -EADDRINUSE;
+}
+
+static void make_folder(const char *path)
+{
+	_owned_mem_ char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (!slash || slash == folder)
+		return;
+	*slash = '\0';
+	if (mkdir(folder, 0755) && errno != EEXIST)
+		err_r(errno, "control: the folder cannot be made path=%s", folder);
+}
+
+/* Binds beside the path and moves the socket there when it is ready: nobody ever finds it absent, or with another mode.
+ */
+static int bind_and_listen(int fd, const struct sockaddr_un *sun)
+{
+	struct sockaddr_un beside = {.sun_family = AF_UNIX};
+	int n = snprintf(beside.sun_path, sizeof(beside.sun_path), "%s.new", sun->sun_path);
+
+	if (n < 0 || (size_t)n >= sizeof(beside.sun_path))
+		return -ENAMETOOLONG;
+	if (unlink(beside.sun_path) && errno != ENOENT)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&beside, sizeof(beside)))
+		return -errno;
+	if (chmod(beside.sun_path, 0660) || listen(fd, BACKLOG) || rename(beside.sun_path, sun->sun_path)) {
+		int err = -errno;
+
+		unlink(beside.sun_path);
+		return err;
+	}
+	return 0;
+}
+
+static const char *explain(int err)
+{
+	switch (err) {
+	case -EADDRINUSE:
+		return "another daemon answers there";
+	case -EEXIST:
+		return "something that is no socket is there";
+	case -ENAMETOOLONG:
+		return "the path is too long for a socket";
+	default:
+		return strerrordesc_np(-err);
+	}
+}
+
+static int open_socket(const char *path, int *out, struct control_place *place)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	_owned_fd_ int fd = -1;
+	struct stat st;
+	int err;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	make_folder(path);
+	err = check_path(&sun);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	err = bind_and_listen(fd, &sun);
+	if (err)
+		return err;
+	if (lstat(path, &st))
+		return -errno;
+	place->dev = st.st_dev;
+	place->ino = st.st_ino;
+	*out = TAKE_FD(fd);
+	return 0;
+}
+
+int rddr_control_socket_listen(const char *path, int *out, struct control_place *place)
+{
+	int err = open_socket(path, out, place);
+
+	if (err)
+		log_error("control: cannot listen path=%s: %s", path, explain(err));
+	return err;
+}
+
+void rddr_control_socket_remove(const char *path, const struct control_place *place)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && st.st_dev == place->dev && st.st_ino == place->ino)
+		unlink(path);
+}
