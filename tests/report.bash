@@ -75,13 +75,13 @@ report_tap() {
 	return $bad
 }
 
-# Prints the failures once more and the sum, which is the very last line. Fails when something failed.
+# Prints the failures once more (not when brief) and the sum, which is the very last line. Fails when something failed.
 summary() {
 	local passed failed skipped kind stage name detail
 	passed=$(grep -c '^pass' "$RDDR_RESULTS")
 	failed=$(grep -c '^fail' "$RDDR_RESULTS")
 	skipped=$(grep -c '^skip' "$RDDR_RESULTS")
-	if ((failed)); then
+	if ((failed)) && [[ ${1:-} != brief ]]; then
 		printf '\n%d failed:\n' "$failed"
 		while IFS=$'\t' read -r kind stage name detail; do
 			[[ $kind == fail ]] || continue
