@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "endpoint.h"
+
+#include <errno.h>
+
+#include "session.h"
+#include "worker.h"
+
+#define CHUNK_MIN 14 /* 16 KiB: one full TLS record, or a GSO segment's quarter */
+#define CHUNK_MAX 17
+#define PARTS 16
+
+static struct pool *pool_of(const struct endpoint *ep)
+{
+	return &ep->session->worker->pool;
+}
+
+static struct loop *loop_of(const struct endpoint *ep)
+{
+	return ep->session->worker->loop;
+}
+
+void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struct transport *transport,
+			struct stream *source)
+{
+	ep->session = s;
+	ep->transport = transport;
+	ep->fd = -1;
+	ep->state = ENDPOINT_IDLE;
+	ep->chunk = CHUNK_MIN;
+	ep->source = source;
+	rddr_dial_init(&ep->dial);
+}
+
+static void on_event(void *ctx, unsigned events)
+{
+	struct endpoint *ep = ctx;
+
+	if (events & LOOP_ERROR) {
+		/* The call that fails tells what happened. */
+		ep->readable = ep->writable = ep->eof_ahead = true;
+	} else {
+		ep->readable |= (events & LOOP_IN) != 0;
+		ep->writable |= (events & LOOP_OUT) != 0;
+		ep->eof_ahead |= (events & LOOP_EOF) != 0;
+	}
+	rddr_session_pump(ep->session);
+}
+
+int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
+{
+	int r = 0;
+
+	ep->fd = fd;
+	if (watch) {
+		ep->watch = *watch;
+		rddr_loop_retarget(loop_of(ep), &ep->watch, on_event, ep);
+	} else {
+		r = rddr_loop_watch(loop_of(ep), &ep->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE, on_event, ep);
+	}
+	if (r < 0) {
+		ep->transport->close(ep, true);
+		ep->state = ENDPOINT_CLOSED;
+		return r;
+	}
+	ep->state = ENDPOINT_OPEN;
+	ep->writable = true;
+	ep->readable = ep->eof_ahead = false;
+	ep->broken = ep->end_sent = false;
+	return 0;
+}
+
+static void let_go(struct endpoint *ep, bool reset)
+{
+	rddr_chainer_cancel(&ep->dial);
+	rddr_loop_unwatch(loop_of(ep), &ep->watch, -1);
+	if (ep->fd >= 0)
+		ep->transport->close(ep, reset);
+	ep->readable = ep->writable = ep->eof_ahead = false;
+}
+
+void rddr_endpoint_close(struct endpoint *ep, bool reset)
+{
+	let_go(ep, reset);
+	rddr_outq_clear(&ep->out);
+	ep->state = ENDPOINT_CLOSED;
+}
+
+void rddr_endpoint_rest(struct endpoint *ep)
+{
+	let_go(ep, false);
+	rddr_outq_clear(&ep->out);
+	ep->in.end = RDDR_END_OPEN;
+	ep->state = ENDPOINT_IDLE;
+}
+
+/* Big blocks for streams that fill them, small ones again for those that do not. */
+static void adapt_chunk(struct endpoint *ep, size_t asked, size_t got)
+{
+	if (got == asked && ep->chunk < CHUNK_MAX)
+		ep->chunk++;
+	else if (got < (size_t)1 << (ep->chunk - 2) && ep->chunk > CHUNK_MIN)
+		ep->chunk--;
+}
+
+size_t rddr_endpoint_read(struct endpoint *ep, size_t max, size_t budget)
+{
+	struct stream *in = &ep->in;
+	size_t total = 0;
+
+	while (ep->readable && in->end == RDDR_END_OPEN && total < budget) {
+		uint8_t *where;
+		size_t room = rddr_buffer_room(pool_of(ep), &in->bytes, (size_t)1 << ep->chunk, max, &where);
+		if (!room)
+			break;
+
+		ssize_t n = ep->transport->recv(ep, where, room);
+		if (n > 0) {
+			rddr_buffer_filled(&in->bytes, (size_t)n);
+			total += (size_t)n;
+			adapt_chunk(ep, room, (size_t)n);
+			if ((size_t)n < room && ep->transport->short_read_drains && !ep->eof_ahead)
+				ep->readable = false;
+			continue;
+		}
+		ep->readable = false;
+		if (n != -EAGAIN)
+			in->end = n ? RDDR_END_RESET : RDDR_END_ENDED;
+	}
+	rddr_buffer_trim(pool_of(ep), &in->bytes);
+	return total;
+}
+
+void rddr_endpoint_discard(struct endpoint *ep)
+{
+	uint64_t received = rddr_stream_received(&ep->in);
+
+	rddr_endpoint_reclaim(ep, received);
+	/* As much as a pause between two batches lets come; the rest has its own event, or the linger deadline. */
+	for (int i = 0; i < PARTS && ep->readable && ep->in.end == RDDR_END_OPEN; i++) {
+		rddr_endpoint_read(ep, (size_t)1 << CHUNK_MAX, (size_t)1 << CHUNK_MAX);
+		rddr_endpoint_reclaim(ep, rddr_stream_received(&ep->in));
+	}
+}
+
+static void break_sending(struct endpoint *ep)
+{
+	ep->broken = true;
+	ep->writable = false;
+	/* What made sending fail ends the reading half too; a read finds out which way. */
+	ep->readable = ep->eof_ahead = true;
+	rddr_outq_clear(&ep->out);
+}
+
+size_t rddr_endpoint_flush(struct endpoint *ep)
+{
+	size_t total = 0;
+
+	if (ep->state != ENDPOINT_OPEN || ep->broken)
+		return 0;
+	while (ep->writable && ep->out.bytes) {
+		struct iovec parts[PARTS];
+		size_t bytes;
+		int n = rddr_outq_parts(&ep->out, rddr_buffer_bytes(&ep->source->bytes), ep->source->base, parts,
+					PARTS, &bytes);
+		ssize_t sent = ep->transport->send(ep, parts, n);
+
+		if (sent == -EAGAIN) {
+			ep->writable = false;
+		} else if (sent < 0) {
+			break_sending(ep);
+			return total;
+		} else {
+			rddr_outq_sent(&ep->out, (size_t)sent);
+			total += (size_t)sent;
+			ep->writable = (size_t)sent == bytes;
+		}
+	}
+	if (ep->end_wanted && !ep->end_sent && !ep->out.bytes) {
+		int r = ep->transport->end(ep);
+
+		ep->end_sent = r != -EAGAIN;
+		if (r < 0 && r != -EAGAIN)
+			break_sending(ep);
+	}
+	return total;
+}
+
+void rddr_endpoint_reclaim(struct endpoint *ep, uint64_t offset)
+{
+	struct stream *in = &ep->in;
+
+	if (offset <= in->base)
+		return;
+	size_t len = (size_t)(offset - in->base);
+	in->base = offset;
+	if (in->consumed < offset)
+		in->consumed = offset;
+	if (in->released < offset)
+		in->released = offset;
+	rddr_buffer_drop(pool_of(ep), &in->bytes, len);
+}
+
+const char *rddr_endpoint_state_name(const struct endpoint *ep)
+{
+	static const char *const names[] = {
+		[ENDPOINT_IDLE] = "idle",
+		[ENDPOINT_DIALLING] = "dialling",
+		[ENDPOINT_OPEN] = "open",
+		[ENDPOINT_CLOSED] = "closed",
+	};
+	_Static_assert(sizeof(names) / sizeof(names[0]) == ENDPOINT_STATES, "a name for each state");
+
+	if (ep->state == ENDPOINT_OPEN && ep->in.end == RDDR_END_ENDED)
+		return "ended";
+	if (ep->state == ENDPOINT_OPEN && ep->in.end == RDDR_END_RESET)
+		return "reset";
+	return names[ep->state];
+}

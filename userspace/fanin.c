@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fanin.c - many to lone: read each, let diff_traffic judge, let out what agreed.
+ *
+ * Instance 0's stream is the source: what goes to the lone end are references into its receive buffer. In report mode they are queued as
+ * they come, and the judging follows behind.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "metrics.h"
+#include "session.h"
+#include "worker.h"
+
+#define HIGH_WATER (128u << 10)
+#define TURN (256u << 10)
+
+static bool present(const struct endpoint *ep)
+{
+	return ep->in.end != RDDR_END_ABSENT;
+}
+
+/* ---- reading ---- */
+
+static size_t read_max(const struct rddr_session *s, unsigned i)
+{
+	const struct stream *in = &s->many[i].in;
+	size_t held = rddr_buffer_len(&in->bytes) - rddr_stream_unconsumed(in);
+	size_t high = HIGH_WATER < s->service->limits.buffer ? HIGH_WATER : s->service->limits.buffer;
+
+	if (i == 0 && s->lone.out.bytes >= high)
+		return 0;
+	if (held >= s->service->limits.buffer)
+		return 0; /* consumed, and neither let out nor dropped: see stuck() */
+	if (i == 0 && rddr_session_reports(s))
+		return s->service->limits.lag + high;
+	/* Bytes that everybody has and the plugin cannot judge yet may grow up to the limit. */
+	return (s->fanin_waits ? s->service->limits.buffer : high) + held;
+}
+
+/* In report mode the source's bytes go straight on. */
+static void pass_through(struct rddr_session *s)
+{
+	struct stream *in = &s->many[0].in;
+	uint64_t received = rddr_stream_received(in);
+
+	if (rddr_outq_reference(&s->lone.out, in->released, (size_t)(received - in->released)) < 0)
+		s->failed = true;
+	in->released = received;
+	if (!s->comparing)
+		in->consumed = received;
+}
+
+static bool read_many(struct rddr_session *s)
+{
+	bool moved = false;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct endpoint *ep = &s->many[i];
+
+		if (ep->state != ENDPOINT_OPEN || !ep->readable || ep->in.end != RDDR_END_OPEN)
+			continue;
+		size_t max = read_max(s, i);
+		size_t n = max ? rddr_endpoint_read(ep, max, TURN) : 0;
+		moved |= n || ep->in.end != RDDR_END_OPEN;
+		if (n && !s->answering)
+			rddr_host_services.begin_answer(s);
+		if (n && i == 0 && rddr_session_reports(s))
+			pass_through(s);
+	}
+	return moved;
+}
+
+/* ---- judging ---- */
+
+static unsigned fill_views(const struct rddr_session *s, struct rddr_view *views)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct stream *in = &s->many[i].in;
+
+		views[i].len = present(&s->many[i]) ? rddr_stream_unconsumed(in) : 0;
+		views[i].data = views[i].len ? rddr_stream_at(in, in->consumed) : NULL;
+		views[i].end = in->end;
+	}
+	return s->n;
+}
+
+/* What diff_traffic does when it is left NULL: takes everything, and lets it out. */
+static enum rddr_verdict take_everything(const struct rddr_view *views, unsigned n, struct rddr_diff_result *result)
+{
+	for (unsigned i = 0; i < n; i++)
+		result->consumed[i] = views[i].len;
+	result->release = views[0].len;
+	return RDDR_AGREE;
+}
+
+/* Books what the plugin took. False: it broke the contract. */
+static bool take(struct rddr_session *s, const struct rddr_view *views, const struct rddr_diff_result *result)
+{
+	struct stream *source = &s->many[0].in;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		if (result->consumed[i] > views[i].len)
+			return false;
+	}
+	for (unsigned i = 0; i < s->n; i++)
+		s->many[i].in.consumed += result->consumed[i];
+	rddr_noise_budget_note(&s->noise, result->consumed[0]);
+	rddr_metrics_add(s->service->metrics, METRIC_bytes_compared, result->consumed[0]);
+	if (!rddr_session_reports(s)) {
+		rddr_host_services.release(s, result->release);
+		if (source->released > source->consumed)
+			return false;
+	}
+	return !s->failed;
+}
+
+static void trim_absent_and_judged(struct rddr_session *s)
+{
+	for (unsigned i = 1; i < s->n; i++)
+		rddr_endpoint_reclaim(&s->many[i], s->many[i].in.consumed);
+}
+
+/* One call of the plugin. True when it took something. */
+static bool ask_plugin(struct rddr_session *s)
+{
+	struct rddr_view views[RDDR_MAX_INSTANCES] = { 0 };
+	struct rddr_diff_result result;
+	unsigned n = fill_views(s, views);
+	uint64_t released = s->many[0].in.released;
+	size_t emitted = s->lone.out.bytes;
+	enum rddr_verdict verdict;
+	bool everybody_has = true;
+
+	memset(&result, 0, sizeof(result));
+	result.size = sizeof(result);
+	verdict = s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, &result) :
+					 take_everything(views, n, &result);
+	if (verdict == RDDR_DIVERGE) {
+		rddr_verdict_divergence(s, RDDR_DENIED_DIVERGENCE, &result.finding);
+		return s->phase == SESSION_OPEN && s->comparing;
+	}
+	if (!take(s, views, &result)) {
+		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
+		return false;
+	}
+
+	bool took = s->many[0].in.released != released || s->lone.out.bytes != emitted;
+	for (unsigned i = 0; i < n; i++) {
+		took |= result.consumed[i] > 0;
+		everybody_has &= views[i].len > result.consumed[i] || views[i].end != RDDR_END_OPEN;
+	}
+	if (took)
+		s->boundary = result.boundary;
+	s->fanin_waits = verdict == RDDR_WAIT && everybody_has;
+	trim_absent_and_judged(s);
+	return took;
+}
+
+/* ---- the ends of the streams ---- */
+
+struct ends {
+	unsigned open, ended, reset; /* of those that take part */
+	unsigned behind;             /* open, with nothing unconsumed */
+	unsigned ahead;              /* with something unconsumed, or closed */
+	int closed, other;           /* an instance that is closed, one that is not; -1: none */
+};
+
+static struct ends survey(const struct rddr_session *s)
+{
+	struct ends e = { .closed = -1, .other = -1 };
+
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct endpoint *ep = &s->many[i];
+		size_t unconsumed = rddr_stream_unconsumed(&ep->in);
+
+		if (!present(ep))
+			continue;
+		e.open += ep->in.end == RDDR_END_OPEN;
+		e.ended += ep->in.end == RDDR_END_ENDED;
+		e.reset += ep->in.end == RDDR_END_RESET;
+		if (ep->in.end == RDDR_END_OPEN && !unconsumed)
+			e.behind++;
+		else
+			e.ahead++;
+		if (ep->in.end == RDDR_END_OPEN || (e.closed >= 0 && ep->in.end != s->many[e.closed].in.end))
+			e.other = (int)i;
+		else if (e.closed < 0)
+			e.closed = (int)i;
+	}
+	return e;
+}
+
+static bool all_consumed(const struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		if (present(&s->many[i]) && rddr_stream_unconsumed(&s->many[i].in))
+			return false;
+	}
+	return true;
+}
+
+/* An instance that closed at a neutral point rests there until it is needed. */
+static void rest_at_neutral_point(struct rddr_session *s)
+{
+	unsigned resting = 0, taking_part = 0;
+
+	if (!s->neutral || s->lone_done)
+		return;
+	for (unsigned i = 0; i < s->n; i++) {
+		struct endpoint *ep = &s->many[i];
+
+		if (ep->state == ENDPOINT_OPEN && ep->in.end != RDDR_END_OPEN && present(ep) &&
+		    !rddr_stream_unconsumed(&ep->in))
+			rddr_endpoint_rest(ep);
+		taking_part += present(ep);
+		resting += present(ep) && ep->state == ENDPOINT_IDLE;
+	}
+	if (taking_part && resting == taking_part) {
+		s->all_rested = true;
+		s->many_done = true;
+		s->lone.end_wanted = true;
+	}
+}
+
+static void early_end(struct rddr_session *s, const struct ends *e)
+{
+	struct rddr_finding finding = {
+		.instance = e->closed < 0 ? 0 : (unsigned)e->closed,
+		.other = e->other < 0 ? 0 : (unsigned)e->other,
+	};
+
+	snprintf(finding.why, sizeof(finding.why), "instance %s %s, instance %s %s",
+		 s->service->instances[finding.instance].name, rddr_endpoint_state_name(&s->many[finding.instance]),
+		 s->service->instances[finding.other].name, rddr_endpoint_state_name(&s->many[finding.other]));
+	rddr_verdict_divergence(s, RDDR_DENIED_EARLY_END, &finding);
+}
+
+static void end_many(struct rddr_session *s)
+{
+	s->many_done = true;
+	s->lone.end_wanted = true;
+	s->waiting = 0;
+}
+
+/* What had agreed before the reset still goes out in front of it, as far as the socket takes it. */
+static void torn(struct rddr_session *s)
+{
+	rddr_endpoint_flush(&s->lone);
+	rddr_session_close(s, SESSION_END_MANY_RESET);
+}
+
+/* Everything is consumed: what is left to compare is how the streams ended. */
+static void judge_ends(struct rddr_session *s)
+{
+	struct ends e = survey(s);
+
+	if (!e.open && e.ended && e.reset)
+		early_end(s, &e);
+	else if (!e.open && e.reset)
+		torn(s);
+	else if (!e.open && e.ended && !s->many_done)
+		end_many(s);
+}
+
+/* Report mode: how the client's stream ends is instance 0's matter alone. */
+static void end_with_source(struct rddr_session *s)
+{
+	const struct endpoint *source = &s->many[0];
+
+	if (source->in.end == RDDR_END_RESET)
+		torn(s);
+	else if (source->in.end == RDDR_END_ENDED && !s->many_done)
+		end_many(s);
+}
+
+/* ---- waiting for the others ---- */
+
+static void note_waiting(struct rddr_session *s, bool progressed)
+{
+	struct ends e = survey(s);
+	bool waits = e.ahead && e.open && s->comparing && !s->many_done;
+	bool all_closed_alike = !e.open;
+
+	if (!waits || all_closed_alike) {
+		s->waiting = 0;
+	} else if (!s->waiting || progressed) {
+		s->waiting = rddr_loop_now(s->worker->loop);
+		rddr_session_arm(s);
+	}
+}
+
+void rddr_fanin_late(struct rddr_session *s)
+{
+	struct ends e = survey(s);
+	size_t least = SIZE_MAX, most = 0;
+	unsigned late = 0, first = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		size_t len = rddr_stream_unconsumed(&s->many[i].in);
+
+		if (!present(&s->many[i]))
+			continue;
+		if (s->many[i].in.end == RDDR_END_OPEN && len < least) {
+			least = len;
+			late = i;
+		}
+		if (len >= most) {
+			most = len;
+			first = i;
+		}
+	}
+	if (e.ended + e.reset && all_consumed(s)) {
+		early_end(s, &e);
+		return;
+	}
+	if (!e.ended && !e.reset && least == most) {
+		/* All have the same and the plugin waits for more of it: nobody is late. */
+		s->waiting = rddr_loop_now(s->worker->loop);
+		return;
+	}
+	struct rddr_finding finding = { .instance = late, .other = first };
+	snprintf(finding.why, sizeof(finding.why), "instance %s was silent for %u ms after instance %s had spoken",
+		 s->service->instances[late].name, s->service->deadlines.skew, s->service->instances[first].name);
+	s->waiting = 0;
+	rddr_verdict_divergence(s, RDDR_DENIED_LATE, &finding);
+}
+
+/* No stream can bring more, and the plugin cannot tell: that is what limits.buffer is for. */
+static bool stuck(const struct rddr_session *s)
+{
+	const struct stream *source = &s->many[0].in;
+
+	if (source->consumed - source->released >= s->service->limits.buffer && !rddr_session_reports(s))
+		return true;
+	if (!s->fanin_waits)
+		return false;
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct stream *in = &s->many[i].in;
+
+		if (in->end == RDDR_END_OPEN && rddr_stream_unconsumed(in) < s->service->limits.buffer)
+			return false;
+	}
+	return true;
+}
+
+/* Report mode: the source must not wait for whoever is behind it. */
+static void detach_laggards(struct rddr_session *s)
+{
+	uint64_t source = rddr_stream_unconsumed(&s->many[0].in);
+
+	if (!rddr_session_reports(s) || !s->comparing || source < s->service->limits.lag)
+		return;
+	size_t least = SIZE_MAX;
+	for (unsigned i = 1; i < s->n; i++) {
+		size_t len = rddr_stream_unconsumed(&s->many[i].in);
+		least = present(&s->many[i]) && len < least ? len : least;
+	}
+	for (unsigned i = 1; i < s->n; i++) {
+		if (present(&s->many[i]) && rddr_stream_unconsumed(&s->many[i].in) == least)
+			rddr_session_detach(s, i, "it lags past limits.lag");
+	}
+}
+
+static bool judge(struct rddr_session *s, bool arrived)
+{
+	bool progressed = false;
+
+	while (arrived && s->phase == SESSION_OPEN && (s->comparing || !rddr_session_reports(s)) && ask_plugin(s))
+		progressed = true;
+	if (s->phase != SESSION_OPEN)
+		return true;
+	if (s->failed || stuck(s)) {
+		rddr_session_deny(s, s->failed ? RDDR_DENIED_FAILED : RDDR_DENIED_LIMIT, NULL);
+		return true;
+	}
+	rest_at_neutral_point(s);
+	if (rddr_session_reports(s))
+		end_with_source(s);
+	else if (all_consumed(s))
+		judge_ends(s);
+	if (s->phase != SESSION_OPEN)
+		return true;
+	if (arrived)
+		note_waiting(s, progressed);
+	return progressed;
+}
+
+void rddr_fanin_reclaim(struct rddr_session *s)
+{
+	struct stream *in = &s->many[0].in;
+	uint64_t keep = in->released < in->consumed ? in->released : in->consumed;
+	uint64_t needs = rddr_outq_needs(&s->lone.out, keep);
+
+	rddr_endpoint_reclaim(&s->many[0], needs < keep ? needs : keep);
+}
+
+bool rddr_fanin_run(struct rddr_session *s)
+{
+	bool arrived = read_many(s);
+	bool moved = arrived | judge(s, arrived);
+
+	if (s->phase != SESSION_OPEN)
+		return true;
+	size_t sent = rddr_endpoint_flush(&s->lone);
+	if (sent) {
+		s->sent += sent;
+		rddr_metrics_add(s->service->metrics, METRIC_bytes_out, sent);
+		moved = true;
+	}
+	detach_laggards(s);
+	if (!s->comparing)
+		s->many[0].in.consumed = rddr_session_reports(s) ? s->many[0].in.released : s->many[0].in.consumed;
+	rddr_fanin_reclaim(s);
+	return moved;
+}

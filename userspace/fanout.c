@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fanout.c - lone to many: read once, ask modify_traffic, send to all out of the one receive buffer.
+ */
+#include <stdio.h>
+
+#include "metrics.h"
+#include "session.h"
+#include "worker.h"
+
+/* How far the lone end is read ahead of the slowest of the many, and how much of it in one turn, in bytes. */
+#define HIGH_WATER (128u << 10)
+#define TURN (256u << 10)
+
+static bool takes_part(const struct endpoint *ep)
+{
+	return ep->state != ENDPOINT_CLOSED && !ep->broken;
+}
+
+static size_t read_max(const struct rddr_session *s)
+{
+	size_t unconsumed = rddr_stream_unconsumed(&s->lone.in);
+	size_t held = rddr_buffer_len(&s->lone.in.bytes) - unconsumed;
+	size_t high = HIGH_WATER < s->service->limits.buffer ? HIGH_WATER : s->service->limits.buffer;
+
+	if (rddr_session_reports(s)) {
+		/* Only instance 0 slows the client down; the others may lag. */
+		if (s->many[0].out.bytes >= high)
+			return 0;
+		high += s->service->limits.lag;
+	}
+	if (held >= high)
+		return 0;
+	/* A plugin that waits for more than the high watermark gets it, up to the limit. */
+	return s->fanout_waits ? s->service->limits.buffer + held : high;
+}
+
+static bool read_lone(struct rddr_session *s)
+{
+	struct endpoint *lone = &s->lone;
+
+	if (lone->state != ENDPOINT_OPEN || !lone->readable || lone->in.end != RDDR_END_OPEN)
+		return false;
+	size_t max = read_max(s);
+	if (!max)
+		return false;
+	size_t n = rddr_endpoint_read(lone, max, TURN);
+	if (n) {
+		rddr_metrics_add(s->service->metrics, METRIC_bytes_in, n);
+		s->answering = false;
+	}
+	return n || lone->in.end != RDDR_END_OPEN;
+}
+
+/* The bytes from offset on go to every instance; one that rests at a neutral point is dialled again. */
+static void same_for_all(struct rddr_session *s, uint64_t offset, size_t len)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		if (takes_part(&s->many[i]) && rddr_outq_reference(&s->many[i].out, offset, len) < 0)
+			s->failed = true;
+	}
+}
+
+static void wake_resting(struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
+		struct endpoint *ep = &s->many[i];
+
+		if (ep->state != ENDPOINT_IDLE || !ep->out.bytes)
+			continue;
+		rddr_metrics_count(s->service->metrics, METRIC_redials);
+		rddr_session_dial(s, i);
+		rddr_session_arm(s);
+	}
+}
+
+static void reject(struct rddr_session *s, const char *why)
+{
+	struct rddr_finding finding = { 0 };
+
+	snprintf(finding.where, sizeof(finding.where), "what the lone end sent");
+	snprintf(finding.why, sizeof(finding.why), "%s", why);
+	rddr_session_deny(s, RDDR_DENIED_REJECTED, &finding);
+}
+
+/* One call of the plugin. True when it took something. */
+static bool ask_plugin(struct rddr_session *s)
+{
+	struct stream *in = &s->lone.in;
+	struct rddr_modify_result result = { .size = sizeof(result) };
+	const struct rddr_view view = {
+		.data = rddr_stream_at(in, in->consumed),
+		.len = rddr_stream_unconsumed(in),
+		.end = in->end,
+	};
+	enum rddr_modify what = RDDR_SAME_FOR_ALL;
+
+	s->call_offset = in->consumed;
+	s->call_len = view.len;
+	if (s->ops->modify_traffic)
+		what = s->ops->modify_traffic(s->state, &view, &result);
+	else
+		result.consumed = view.len;
+	s->call_len = 0;
+
+	if (what == RDDR_REJECT) {
+		reject(s, result.why[0] ? result.why : "the plugin rejected it");
+		return false;
+	}
+	s->fanout_waits = what == RDDR_MODIFY_WAIT;
+	if (what == RDDR_MODIFY_WAIT)
+		return false;
+	if (result.consumed > view.len || s->failed) {
+		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
+		return false;
+	}
+	if (what == RDDR_SAME_FOR_ALL)
+		same_for_all(s, in->consumed, result.consumed);
+	in->consumed += result.consumed;
+	if (result.consumed)
+		s->neutral = false;
+	return result.consumed > 0;
+}
+
+/* Changes whenever bytes or the end arrive. */
+static uint64_t progress_mark(const struct stream *in)
+{
+	return rddr_stream_received(in) << 2 | in->end;
+}
+
+/* A plugin that waits is asked again only when there is something new to see. */
+static bool worth_asking(struct rddr_session *s)
+{
+	uint64_t mark = progress_mark(&s->lone.in);
+
+	if (!rddr_stream_unconsumed(&s->lone.in) || (s->fanout_waits && s->fanout_asked == mark))
+		return false;
+	s->fanout_asked = mark;
+	return true;
+}
+
+static void pass_end(struct rddr_session *s)
+{
+	s->lone_done = true;
+	for (unsigned i = 0; i < s->n; i++)
+		s->many[i].end_wanted = true;
+}
+
+static bool pass_on(struct rddr_session *s)
+{
+	struct stream *in = &s->lone.in;
+	bool moved = false;
+
+	if (s->many_done && s->all_rested && rddr_stream_unconsumed(in)) {
+		/* Everybody has closed, and the lone end was told so: there is nobody to ask. */
+		rddr_session_close(s, SESSION_END_MANY_RESET);
+		return false;
+	}
+	while (s->phase == SESSION_OPEN && worth_asking(s) && ask_plugin(s))
+		moved = true;
+	if (s->phase != SESSION_OPEN)
+		return moved;
+
+	if (s->failed) {
+		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
+	} else if (s->fanout_waits && rddr_stream_unconsumed(in) >= s->service->limits.buffer) {
+		struct rddr_finding finding = { .why = "a request is longer than limits.buffer" };
+
+		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
+	} else if (in->end == RDDR_END_ENDED && !s->lone_done) {
+		if (rddr_stream_unconsumed(in))
+			reject(s, "it ended inside a request");
+		else
+			pass_end(s);
+		moved = true;
+	}
+	return moved;
+}
+
+/* Report mode: an instance that does not read holds the buffer up. It goes before the client notices. */
+static void detach_slow(struct rddr_session *s)
+{
+	if (!rddr_session_reports(s) || s->many[0].out.bytes >= HIGH_WATER)
+		return;
+	for (unsigned i = 1; i < s->n; i++) {
+		if (s->many[i].state != ENDPOINT_CLOSED && s->many[i].out.bytes > s->service->limits.lag)
+			rddr_session_detach(s, i, "it reads too slowly");
+	}
+}
+
+static bool deliver(struct rddr_session *s)
+{
+	bool moved = false;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->gate_open || (i == 0 && rddr_session_reports(s)))
+			moved |= rddr_endpoint_flush(&s->many[i]) > 0;
+	}
+	return moved;
+}
+
+void rddr_fanout_reclaim(struct rddr_session *s)
+{
+	uint64_t keep = s->lone.in.consumed;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint64_t needs = rddr_outq_needs(&s->many[i].out, keep);
+
+		if (needs < keep)
+			keep = needs;
+	}
+	rddr_endpoint_reclaim(&s->lone, keep);
+}
+
+bool rddr_fanout_run(struct rddr_session *s)
+{
+	bool moved = read_lone(s);
+
+	if (s->lone.in.end == RDDR_END_RESET) {
+		rddr_session_close(s, SESSION_END_LONE_RESET);
+		return true;
+	}
+	moved |= pass_on(s);
+	if (s->phase != SESSION_OPEN)
+		return true;
+	wake_resting(s);
+	if (s->phase != SESSION_OPEN)
+		return true;
+	moved |= deliver(s);
+	detach_slow(s);
+	rddr_fanout_reclaim(s);
+	return moved;
+}

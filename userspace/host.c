@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * host.c - what the core does for a plugin, inside a call of the plugin's.
+ *
+ * A plugin that breaks the contract (a number out of range, more than its limit) marks the session as failed; the caller
+ * of the plugin denies it.
+ */
+#include "log.h"
+#include "metrics.h"
+#include "session.h"
+
+static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *data, size_t len)
+{
+	if (ep->state == ENDPOINT_CLOSED || ep->broken)
+		return;
+	if (ep->out.own + len > s->service->limits.buffer || rddr_outq_own(&ep->out, data, len) < 0)
+		s->failed = true;
+}
+
+static void host_emit(struct rddr_session *s, uint32_t end, const void *data, size_t len)
+{
+	if (end == RDDR_LONE) {
+		/* Report mode: the lone end gets what instance 0 said, and nothing else. */
+		if (!rddr_session_reports(s))
+			own_bytes(s, &s->lone, data, len);
+	} else if (end < s->n) {
+		own_bytes(s, &s->many[end], data, len);
+	} else {
+		s->failed = true;
+	}
+}
+
+/* Whether len more bytes of the source can be passed over; the caller of the plugin checks that they were consumed. */
+static bool in_source(struct rddr_session *s, size_t len)
+{
+	const struct stream *in = &s->many[0].in;
+
+	if (len <= rddr_stream_received(in) - in->released)
+		return true;
+	s->failed = true;
+	return false;
+}
+
+static void host_release(struct rddr_session *s, size_t len)
+{
+	struct stream *in = &s->many[0].in;
+
+	if (rddr_session_reports(s) || !in_source(s, len))
+		return;
+	if (rddr_outq_reference(&s->lone.out, in->released, len) < 0)
+		s->failed = true;
+	in->released += len;
+}
+
+static void host_discard(struct rddr_session *s, size_t len)
+{
+	if (!rddr_session_reports(s) && in_source(s, len))
+		s->many[0].in.released += len;
+}
+
+static void host_segment_ref(struct rddr_session *s, unsigned instance, size_t offset, size_t len)
+{
+	if (instance >= s->n || offset > s->call_len || len > s->call_len - offset) {
+		s->failed = true;
+		return;
+	}
+	struct endpoint *ep = &s->many[instance];
+	if (ep->state == ENDPOINT_CLOSED || ep->broken)
+		return;
+	if (rddr_outq_reference(&ep->out, s->call_offset + offset, len) < 0)
+		s->failed = true;
+}
+
+static void host_segment_own(struct rddr_session *s, unsigned instance, const void *data, size_t len)
+{
+	if (instance >= s->n || !s->call_len)
+		s->failed = true;
+	else
+		own_bytes(s, &s->many[instance], data, len);
+}
+
+static void host_neutral(struct rddr_session *s, uint64_t state)
+{
+	s->neutral = true;
+	s->neutral_state = state;
+}
+
+static bool host_charge_noise(struct rddr_session *s, size_t run)
+{
+	if (rddr_noise_budget_charge(&s->noise, &s->service->noise, run)) {
+		rddr_metrics_add(s->service->metrics, METRIC_noise_bytes, run);
+		return true;
+	}
+	rddr_metrics_count(s->service->metrics, METRIC_noise_over_budget);
+	return false;
+}
+
+static void host_begin_answer(struct rddr_session *s)
+{
+	s->answering = true;
+	s->requests++;
+	rddr_noise_budget_begin(&s->noise);
+}
+
+static void host_log(struct rddr_session *s, const char *text)
+{
+	log_debug("plugin: %s service=%s session=%llu", text, s->service->name, (unsigned long long)s->id);
+}
+
+const struct rddr_host rddr_host_services = {
+	.size = sizeof(struct rddr_host),
+	.version = RDDR_DIFF_ABI,
+	.emit = host_emit,
+	.release = host_release,
+	.discard = host_discard,
+	.segment_ref = host_segment_ref,
+	.segment_own = host_segment_own,
+	.neutral = host_neutral,
+	.charge_noise = host_charge_noise,
+	.begin_answer = host_begin_answer,
+	.log = host_log,
+};

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "outq.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct segment *segments_of(struct outq *q)
+{
+	return q->segments ? q->segments : q->few;
+}
+
+static const struct segment *segments_of_const(const struct outq *q)
+{
+	return q->segments ? q->segments : q->few;
+}
+
+/* A place for one more behind the last, or NULL. */
+static struct segment *append(struct outq *q)
+{
+	struct segment *s = segments_of(q);
+	uint32_t room = q->segments ? q->room : OUTQ_INLINE;
+
+	if (q->first + q->n < room)
+		return &s[q->first + q->n++];
+	if (q->first) {
+		memmove(s, s + q->first, q->n * sizeof(*s));
+		q->first = 0;
+		return &s[q->n++];
+	}
+
+	struct segment *more = malloc(room * 2 * sizeof(*more));
+	if (!more)
+		return NULL;
+	memcpy(more, s, q->n * sizeof(*s));
+	free(q->segments);
+	q->segments = more;
+	q->room = room * 2;
+	return &more[q->n++];
+}
+
+int rddr_outq_reference(struct outq *q, uint64_t offset, size_t len)
+{
+	if (!len)
+		return 0;
+	if (q->n) {
+		struct segment *last = &segments_of(q)[q->first + q->n - 1];
+
+		if (!last->own && last->offset + last->len == offset && last->len + len <= UINT32_MAX) {
+			last->len += (uint32_t)len;
+			q->bytes += len;
+			return 0;
+		}
+	}
+	struct segment *s = append(q);
+	if (!s)
+		return -ENOMEM;
+	*s = (struct segment){ .offset = offset, .len = (uint32_t)len };
+	q->bytes += len;
+	return 0;
+}
+
+int rddr_outq_own(struct outq *q, const void *data, size_t len)
+{
+	if (!len)
+		return 0;
+	if (len > UINT32_MAX)
+		return -ENOMEM;
+	uint8_t *copy = malloc(len);
+	struct segment *s = copy ? append(q) : NULL;
+	if (!s) {
+		free(copy);
+		return -ENOMEM;
+	}
+	memcpy(copy, data, len);
+	*s = (struct segment){ .own = copy, .len = (uint32_t)len };
+	q->bytes += len;
+	q->own += len;
+	return 0;
+}
+
+int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, struct iovec *parts, int n, size_t *bytes)
+{
+	const struct segment *s = segments_of_const(q) + q->first;
+	int filled = 0;
+
+	*bytes = 0;
+	for (uint32_t i = 0; i < q->n && filled < n; i++, filled++) {
+		const uint8_t *at = s[i].own ? s[i].own + s[i].offset : stream + (s[i].offset - base);
+
+		/* An iovec is not const, though sending changes nothing. */
+		parts[filled] = (struct iovec){ .iov_base = (void *)(uintptr_t)at, .iov_len = s[i].len };
+		*bytes += s[i].len;
+	}
+	return filled;
+}
+
+void rddr_outq_sent(struct outq *q, size_t len)
+{
+	q->bytes -= len;
+	while (len) {
+		struct segment *s = &segments_of(q)[q->first];
+		uint32_t part = len < s->len ? (uint32_t)len : s->len;
+
+		s->len -= part;
+		s->offset += part;
+		len -= part;
+		if (s->own)
+			q->own -= part;
+		if (s->len)
+			return;
+		free(s->own);
+		q->first++;
+		q->n--;
+	}
+	if (!q->n)
+		rddr_outq_clear(q);
+}
+
+uint64_t rddr_outq_needs(const struct outq *q, uint64_t none)
+{
+	const struct segment *s = segments_of_const(q) + q->first;
+
+	for (uint32_t i = 0; i < q->n; i++) {
+		if (!s[i].own)
+			return s[i].offset;
+	}
+	return none;
+}
+
+void rddr_outq_clear(struct outq *q)
+{
+	struct segment *s = segments_of(q) + q->first;
+
+	for (uint32_t i = 0; i < q->n; i++)
+		free(s[i].own);
+	free(q->segments);
+	q->segments = NULL;
+	q->first = q->n = q->room = 0;
+	q->bytes = q->own = 0;
+}

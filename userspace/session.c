@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "session.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evidence.h"
+#include "log.h"
+#include "metrics.h"
+#include "own.h"
+#include "worker.h"
+
+/* How often both directions are gone through before the others in the loop have their turn. */
+#define PUMP_ROUNDS 4
+
+static void on_timer(void *ctx);
+static void go_on(void *ctx);
+static void bury(void *ctx);
+static void on_dialled(struct dial *dial, enum dial_outcome outcome);
+
+const char *rddr_session_end_name(enum session_end end)
+{
+	static const char *const names[] = {
+		[SESSION_END_DONE] = "done",
+		[SESSION_END_LONE_RESET] = "lone-reset",
+		[SESSION_END_MANY_RESET] = "many-reset",
+		[SESSION_END_DENIED] = "denied",
+		[SESSION_END_IDLE] = "idle",
+		[SESSION_END_DRAINED] = "drained",
+		[SESSION_END_FAILED] = "failed",
+	};
+	_Static_assert(ARRAY_LEN(names) == SESSION_ENDS, "a name for each end");
+
+	return names[end];
+}
+
+const char *rddr_session_state_name(const struct rddr_session *s)
+{
+	if (s->phase != SESSION_OPEN)
+		return s->phase == SESSION_DENIED ? "denied" : "closed";
+	if (!s->gate_open)
+		return "dialling";
+	if (s->neutral)
+		return "neutral";
+	return s->waiting ? "waiting" : "open";
+}
+
+/* ---- deadlines ---- */
+
+static void earliest(uint64_t *when, uint64_t other)
+{
+	if (other < *when)
+		*when = other;
+}
+
+static uint64_t next_deadline(const struct rddr_session *s)
+{
+	const struct deadlines *d = &s->service->deadlines;
+
+	if (s->phase == SESSION_DENIED)
+		return s->waiting + d->linger;
+
+	uint64_t when = s->active + d->idle;
+	if (!s->gate_open)
+		earliest(&when, s->dialling + d->connect);
+	if (s->waiting)
+		earliest(&when, s->waiting + d->skew);
+	return when;
+}
+
+void rddr_session_arm(struct rddr_session *s)
+{
+	uint64_t when = next_deadline(s);
+
+	/* A timer that is early finds out when it fires; so activity never moves it. */
+	if (!s->timer.armed || when < s->timer.when)
+		rddr_loop_timer_set(s->worker->loop, &s->timer, when);
+}
+
+static void give_up_dials(struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
+		struct endpoint *ep = &s->many[i];
+
+		if (ep->state != ENDPOINT_DIALLING)
+			continue;
+		rddr_chainer_cancel(&ep->dial);
+		ep->dial.error = ETIMEDOUT;
+		rddr_session_dialled(s, ep, DIAL_TIMED_OUT);
+	}
+}
+
+static void on_timer(void *ctx)
+{
+	struct rddr_session *s = ctx;
+	const struct deadlines *d = &s->service->deadlines;
+	uint64_t now = rddr_loop_now(s->worker->loop);
+
+	if (s->phase == SESSION_DENIED) {
+		if (now >= s->waiting + d->linger)
+			rddr_session_close(s, SESSION_END_DENIED);
+		else
+			rddr_session_arm(s);
+		return;
+	}
+	if (!s->gate_open && now >= s->dialling + d->connect)
+		give_up_dials(s);
+	if (s->phase == SESSION_OPEN && s->waiting && now >= s->waiting + d->skew)
+		rddr_fanin_late(s);
+	if (s->phase == SESSION_OPEN && now >= s->active + d->idle) {
+		rddr_metrics_count(s->service->metrics, METRIC_idle_timeouts);
+		rddr_session_close(s, SESSION_END_IDLE);
+	}
+	if (s->phase != SESSION_CLOSED)
+		rddr_session_arm(s);
+}
+
+/* ---- dialling ---- */
+
+static void count_outcome(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
+{
+	static const enum metric metrics[DIAL_OUTCOMES] = {
+		[DIAL_REFUSED] = METRIC_dial_refused,
+		[DIAL_UNREACHABLE] = METRIC_dial_unreachable,
+		[DIAL_TIMED_OUT] = METRIC_dial_timed_out,
+		[DIAL_NO_PORT] = METRIC_dial_no_port,
+		[DIAL_NOT_PERMITTED] = METRIC_dial_not_permitted,
+		[DIAL_LOOP] = METRIC_dial_loop,
+		[DIAL_FAILED] = METRIC_dial_failed,
+	};
+	static const enum metric rungs[FORGE_PORTS] = {
+		[FORGE_PORT_EXACT] = METRIC_forge_exact,
+		[FORGE_PORT_GROUP] = METRIC_forge_group,
+		[FORGE_PORT_ANY] = METRIC_forge_any,
+	};
+
+	if (outcome != DIAL_CONNECTED)
+		rddr_metrics_count(s->service->metrics, metrics[outcome]);
+	else if (dial->forged)
+		rddr_metrics_count(s->service->metrics, rungs[dial->rung]);
+	else if (dial->conf->forge_addr)
+		rddr_metrics_count(s->service->metrics, METRIC_forge_fallback);
+}
+
+static void open_gate(struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->many[i].state == ENDPOINT_DIALLING)
+			return;
+	}
+	s->gate_open = true;
+}
+
+static void missing(struct rddr_session *s, unsigned i, enum dial_outcome outcome)
+{
+	struct endpoint *ep = &s->many[i];
+	struct rddr_finding finding = { .instance = i, .other = i };
+	char at[RDDR_ADDR_TEXT];
+
+	snprintf(finding.why, sizeof(finding.why), "instance %s at %s: %s (%s)", s->service->instances[i].name,
+		 rddr_addr_format(&ep->dial.remote, at, sizeof(at)), rddr_dial_outcome_name(outcome),
+		 strerror(ep->dial.error));
+	ep->state = ENDPOINT_CLOSED;
+	ep->in.end = RDDR_END_RESET;
+	rddr_verdict_divergence(s, RDDR_DENIED_MISSING, &finding);
+}
+
+void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome)
+{
+	unsigned i = (unsigned)(ep - s->many);
+
+	count_outcome(s, &ep->dial, outcome);
+	if (outcome == DIAL_CONNECTED) {
+		int fd = TAKE_FD(ep->dial.fd);
+
+		if (rddr_endpoint_open(ep, fd, &ep->dial.watch) < 0)
+			outcome = DIAL_FAILED;
+		ep->dial.watch = (struct watch){ 0 };
+	}
+	if (outcome != DIAL_CONNECTED) {
+		missing(s, i, outcome);
+		if (s->phase != SESSION_OPEN)
+			return;
+	}
+	open_gate(s);
+}
+
+static void on_dialled(struct dial *dial, enum dial_outcome outcome)
+{
+	struct endpoint *ep = CONTAINER_OF(dial, struct endpoint, dial);
+	struct rddr_session *s = ep->session;
+
+	rddr_session_dialled(s, ep, outcome);
+	if (s->phase != SESSION_OPEN)
+		return;
+	/* The event that brought the connection may have brought the first bytes with it. */
+	ep->readable = ep->state == ENDPOINT_OPEN;
+	rddr_session_pump(s);
+}
+
+void rddr_session_dial(struct rddr_session *s, unsigned i)
+{
+	struct endpoint *ep = &s->many[i];
+	const struct dial_request request = {
+		.loop = s->worker->loop,
+		.client = &s->client,
+		.destination = &s->destination,
+		.own = s->worker->own,
+		.n_own = s->worker->n_own,
+	};
+
+	rddr_dial_init(&ep->dial);
+	ep->dial.done = on_dialled;
+	ep->state = ENDPOINT_DIALLING;
+	s->gate_open = false;
+	s->dialling = rddr_loop_now(s->worker->loop);
+	rddr_metrics_count(s->service->metrics, METRIC_dials);
+	enum dial_outcome outcome = rddr_chainer_connect_server(&ep->dial, &s->service->instances[i].chainer, &request);
+	if (outcome != DIAL_PENDING)
+		rddr_session_dialled(s, ep, outcome);
+}
+
+/* ---- begin ---- */
+
+static struct rddr_session *session_new(struct worker *worker, struct config *config, struct service *service)
+{
+	struct rddr_session *s = calloc(1, sizeof(*s) + service->n_instances * sizeof(s->many[0]));
+
+	if (!s)
+		return NULL;
+	s->worker = worker;
+	s->config = rddr_config_get(config);
+	s->service = service;
+	s->ops = service->ops;
+	s->n = service->n_instances;
+	s->id = ++worker->session_numbers * WORKERS_MAX + worker->index;
+	s->begun = s->active = rddr_loop_now(worker->loop);
+	s->comparing = s->n > 1;
+	s->timer = (struct timer){ .fn = on_timer, .ctx = s };
+	s->again = (struct deferred){ .fn = go_on, .ctx = s };
+	s->bury = (struct deferred){ .fn = bury, .ctx = s };
+	rddr_endpoint_init(&s->lone, s, &rddr_transport_tcp, &s->many[0].in);
+	for (unsigned i = 0; i < s->n; i++)
+		rddr_endpoint_init(&s->many[i], s, &rddr_transport_tcp, &s->lone.in);
+
+	s->next = worker->sessions;
+	if (s->next)
+		s->next->prev = s;
+	worker->sessions = s;
+	worker->n_sessions++;
+	rddr_metrics_count(service->metrics, METRIC_sessions);
+	return s;
+}
+
+static int create_state(struct rddr_session *s)
+{
+	const struct rddr_diff_create args = {
+		.size = sizeof(args),
+		.direction = s->service->direction,
+		.instances = s->n,
+		.do_filter = s->service->filter,
+		.params = s->service->params,
+		.service = s->service->name,
+		.limit = s->service->limits.buffer,
+		.host = &rddr_host_services,
+		.session = s,
+	};
+	int r = s->ops->create ? s->ops->create(&args, &s->state) : 0;
+
+	s->created = r == 0;
+	return r;
+}
+
+void rddr_session_begin_incoming(struct worker *worker, struct config *config, struct service *service, int fd,
+				 const struct addr *client, const struct addr *destination)
+{
+	struct rddr_session *s = session_new(worker, config, service);
+
+	if (!s) {
+		rddr_metrics_count(service->metrics, METRIC_accept_failed);
+		close(fd);
+		rddr_worker_release(worker, service->n_instances + 1);
+		return;
+	}
+	s->client = *client;
+	s->destination = *destination;
+	if (rddr_endpoint_open(&s->lone, fd, NULL) < 0) {
+		rddr_session_close(s, SESSION_END_FAILED);
+		return;
+	}
+	int r = create_state(s);
+	if (r < 0) {
+		struct rddr_finding finding = { 0 };
+
+		snprintf(finding.why, sizeof(finding.why), "the plugin cannot begin a session: %s", strerror(-r));
+		rddr_session_deny(s, RDDR_DENIED_FAILED, &finding);
+		return;
+	}
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++)
+		rddr_session_dial(s, i);
+	if (s->phase == SESSION_OPEN)
+		rddr_session_arm(s);
+}
+
+/* ---- middle ---- */
+
+static bool finished(const struct rddr_session *s)
+{
+	if (!s->many_done || s->lone.out.bytes || !s->lone.end_sent || s->lone.in.end == RDDR_END_OPEN)
+		return false;
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct endpoint *ep = &s->many[i];
+
+		if (ep->state == ENDPOINT_OPEN && ep->out.bytes && !ep->broken)
+			return false;
+	}
+	return true;
+}
+
+static void pump_denied(struct rddr_session *s)
+{
+	rddr_endpoint_flush(&s->lone);
+	rddr_endpoint_discard(&s->lone);
+	if (s->lone.broken || (s->lone.end_sent && s->lone.in.end != RDDR_END_OPEN))
+		rddr_session_close(s, SESSION_END_DENIED);
+}
+
+void rddr_session_pump(struct rddr_session *s)
+{
+	bool moved = true;
+
+	s->active = rddr_loop_now(s->worker->loop);
+	if (s->phase == SESSION_DENIED)
+		pump_denied(s);
+	for (int round = 0; moved && s->phase == SESSION_OPEN; round++) {
+		if (round == PUMP_ROUNDS) {
+			rddr_loop_again(s->worker->loop, &s->again);
+			break;
+		}
+		moved = rddr_fanout_run(s);
+		if (s->phase == SESSION_OPEN)
+			moved |= rddr_fanin_run(s);
+	}
+	if (s->phase == SESSION_OPEN && s->lone.broken)
+		rddr_session_close(s, SESSION_END_LONE_RESET);
+	else if (s->phase == SESSION_OPEN && finished(s))
+		rddr_session_close(s, SESSION_END_DONE);
+}
+
+static void go_on(void *ctx)
+{
+	struct rddr_session *s = ctx;
+
+	if (s->phase != SESSION_CLOSED)
+		rddr_session_pump(s);
+}
+
+void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
+{
+	struct endpoint *ep = &s->many[i];
+	unsigned left = 0;
+
+	log_info("session: instance detached service=%s session=%llu instance=%s why=\"%s\"", s->service->name,
+		 (unsigned long long)s->id, s->service->instances[i].name, why);
+	rddr_metrics_count(s->service->metrics, METRIC_detached);
+	rddr_endpoint_close(ep, false);
+	ep->in.end = RDDR_END_ABSENT;
+	rddr_endpoint_reclaim(ep, rddr_stream_received(&ep->in));
+	for (unsigned k = 1; k < s->n; k++)
+		left += s->many[k].in.end != RDDR_END_ABSENT;
+	s->comparing = left > 0;
+}
+
+/* ---- end ---- */
+
+void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding)
+{
+	static const enum metric metrics[] = {
+		[RDDR_DENIED_DIVERGENCE] = METRIC_denied_divergence, [RDDR_DENIED_MISSING] = METRIC_denied_missing,
+		[RDDR_DENIED_LATE] = METRIC_denied_late,	     [RDDR_DENIED_EARLY_END] = METRIC_denied_early_end,
+		[RDDR_DENIED_REJECTED] = METRIC_denied_rejected,     [RDDR_DENIED_LIMIT] = METRIC_denied_limit,
+		[RDDR_DENIED_FAILED] = METRIC_denied_failed,
+	};
+	_Static_assert(ARRAY_LEN(metrics) == RDDR_DENIAL_REASONS, "a counter for each reason");
+	char reference[EVIDENCE_REFERENCE];
+
+	if (s->phase != SESSION_OPEN)
+		return;
+	rddr_verdict_record(s, reason, finding, "deny", reference);
+	rddr_metrics_count(s->service->metrics, METRIC_denied);
+	rddr_metrics_count(s->service->metrics, metrics[reason]);
+
+	s->phase = SESSION_DENIED;
+	rddr_loop_undefer(s->worker->loop, &s->again);
+	size_t agreed = s->lone.out.bytes;
+	const struct rddr_denial denial = {
+		.size = sizeof(denial),
+		.reason = reason,
+		.reference = reference,
+		.sent = s->sent,
+		.mid_message = s->sent + agreed > 0 && !s->boundary,
+	};
+	if (s->created && s->ops->render_denial)
+		s->ops->render_denial(s->state, &denial);
+	/* Nothing of the many is needed any more but what had agreed and is on its way. */
+	for (unsigned i = 0; i < s->n; i++)
+		rddr_endpoint_close(&s->many[i], true);
+
+	if (s->lone.out.bytes == agreed || s->lone.state != ENDPOINT_OPEN) {
+		rddr_session_close(s, SESSION_END_DENIED);
+		return;
+	}
+	s->lone.end_wanted = true;
+	s->waiting = rddr_loop_now(s->worker->loop);
+	rddr_loop_timer_cancel(s->worker->loop, &s->timer);
+	rddr_session_arm(s);
+	pump_denied(s);
+}
+
+void rddr_session_close(struct rddr_session *s, enum session_end end)
+{
+	struct worker *w = s->worker;
+	/* In order only where both sides ended in order: nobody may take a cut stream for a whole one. */
+	bool reset = end != SESSION_END_DONE && !(end == SESSION_END_DENIED && s->lone.end_sent);
+
+	if (s->phase == SESSION_CLOSED)
+		return;
+	s->phase = SESSION_CLOSED;
+	log_debug("session: closed service=%s session=%llu end=%s in=%llu out=%llu", s->service->name,
+		  (unsigned long long)s->id, rddr_session_end_name(end),
+		  (unsigned long long)rddr_stream_received(&s->lone.in), (unsigned long long)s->sent);
+	if (end == SESSION_END_LONE_RESET)
+		rddr_metrics_count(s->service->metrics, METRIC_lone_resets);
+	rddr_metrics_count(s->service->metrics, METRIC_sessions_ended);
+
+	rddr_loop_timer_cancel(w->loop, &s->timer);
+	rddr_loop_undefer(w->loop, &s->again);
+	rddr_endpoint_close(&s->lone, reset);
+	for (unsigned i = 0; i < s->n; i++)
+		rddr_endpoint_close(&s->many[i], reset);
+	if (s->next)
+		s->next->prev = s->prev;
+	*(s->prev ? &s->prev->next : &w->sessions) = s->next;
+	w->n_sessions--;
+	rddr_worker_release(w, s->n + 1);
+	/* The plugin may be the caller's caller. */
+	rddr_loop_defer(w->loop, &s->bury);
+}
+
+static void bury(void *ctx)
+{
+	struct rddr_session *s = ctx;
+	struct worker *w = s->worker;
+
+	if (s->created && s->ops->destroy)
+		s->ops->destroy(s->state);
+	rddr_endpoint_reclaim(&s->lone, rddr_stream_received(&s->lone.in));
+	for (unsigned i = 0; i < s->n; i++)
+		rddr_endpoint_reclaim(&s->many[i], rddr_stream_received(&s->many[i].in));
+	rddr_config_put(&s->config);
+	free(s);
+	rddr_worker_ended(w);
+}

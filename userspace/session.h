@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session.h - one lone end and N many ends, and everything that happens between them.
+ *
+ * Fan-out (fanout.c) carries the lone end's bytes to the many through modify_traffic, fan-in (fanin.c) the many's through
+ * diff_traffic and the verdict to the lone end. Both directions of a service run through the same code; only who dialled differs.
+ * A session lives on one worker. It dies in rddr_session_close, or, having been denied, in rddr_session_deny first; its memory is freed at the end of
+ * the event batch.
+ *
+ * This header is the core's own: endpoint.c, fanout.c, fanin.c, verdict.c, host.c and worker.c share it.
+ */
+#ifndef RDDR_SESSION_H
+#define RDDR_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "addr.h"
+#include "config.h"
+#include "endpoint.h"
+#include "loop.h"
+#include "noise_budget.h"
+#include "rddr_diff.h"
+
+struct worker;
+
+enum session_state {
+	SESSION_OPEN,
+	SESSION_DENIED, /* the denial is on its way; nothing is read but to be thrown away */
+	SESSION_CLOSED, /* waits for the end of the batch */
+};
+
+enum session_end {
+	SESSION_END_DONE,        /* both directions ended in order */
+	SESSION_END_LONE_RESET,  /* the lone end was reset */
+	SESSION_END_MANY_RESET,  /* all of the many were reset, or the one that is passed through was */
+	SESSION_END_DENIED,
+	SESSION_END_IDLE,
+	SESSION_END_DRAINED,     /* the drain limit was reached */
+	SESSION_END_FAILED,      /* memory, or descriptors */
+	SESSION_ENDS
+};
+
+struct rddr_session {
+	struct worker *worker;
+	struct rddr_session *next, *prev; /* of the worker's */
+	struct deferred bury;             /* frees it */
+	struct deferred again;            /* goes on with it in the next batch */
+	struct timer timer;
+
+	struct config *config; /* a reference: the service lives as long */
+	struct service *service;
+	const struct rddr_diff_plugin *ops;
+	void *state; /* the plugin's */
+
+	uint64_t id;
+	struct addr client, destination;
+	enum session_state phase;
+	unsigned n;
+	bool gate_open;      /* every end is connected: the many may be sent to */
+	bool created;        /* the plugin's create was called with success */
+	bool neutral;        /* nothing is under way; see host->neutral */
+	bool boundary;       /* fan-in stands between two messages */
+	bool comparing;      /* false: report mode, and nobody is left to compare with */
+	bool answering;      /* the many speak: an answer's share of noise is being counted */
+	bool lone_done;      /* the end of the lone stream was passed on to the many */
+	bool many_done;      /* the end of the many's streams was passed on to the lone end */
+	bool all_rested;     /* every one of the many closed at a neutral point */
+	bool fanout_waits;   /* modify_traffic wants more before it can tell */
+	bool fanin_waits;    /* so does diff_traffic, and no stream is without bytes */
+	bool failed;         /* memory ran out, or a plugin broke its contract */
+
+	uint64_t begun, active; /* ms: when it began, when anything last happened */
+	uint64_t dialling;      /* ms: when the last dial began */
+	uint64_t waiting;       /* ms: since when a stream has waited for the others (0: none does); of a denied one: when it was denied */
+	uint64_t requests;      /* answers begun, which is what an operator means by requests in a plain stream */
+	uint64_t sent;          /* bytes to the lone end */
+
+	/* What the plugin's call that is under way refers to. */
+	uint64_t call_offset; /* modify_traffic: the stream offset of its view, */
+	size_t call_len;      /* and its length; 0: not in modify_traffic */
+	uint64_t neutral_state;
+	uint64_t fanout_asked; /* what modify_traffic had seen when it began to wait: see progress_mark() */
+
+	struct noise_account noise;
+	struct endpoint lone;
+	struct endpoint many[]; /* n */
+};
+
+/* A connection of the listener's: takes fd over. destination: where the client wanted to go. */
+void rddr_session_begin_incoming(struct worker *worker, struct config *config, struct service *service, int fd,
+				 const struct addr *client, const struct addr *destination);
+
+/* Bytes, an end or room arrived somewhere: moves on what can be moved on, in both directions. */
+void rddr_session_pump(struct rddr_session *s);
+
+/*
+ * Denies: evidence, counters, the plugin's denial to the lone end, every other end closed. finding may be NULL.
+ * The session is closed once the denial has arrived or the linger deadline has passed.
+ */
+void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding);
+
+/* The one place where a session dies. Harmless when it is closed already. */
+void rddr_session_close(struct rddr_session *s, enum session_end end);
+
+/* Report mode: instance i takes no more part. */
+void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why);
+
+/* An end finished dialling, or failed to. */
+void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
+/* Dials a many end (again). */
+void rddr_session_dial(struct rddr_session *s, unsigned i);
+
+/* The deadline timer, set to the earliest of what runs. */
+void rddr_session_arm(struct rddr_session *s);
+
+const char *rddr_session_state_name(const struct rddr_session *s);
+const char *rddr_session_end_name(enum session_end end);
+
+/* Whether the lone end is sent instance 0's bytes as they come, and the others are compared behind it. */
+static inline bool rddr_session_reports(const struct rddr_session *s)
+{
+	return !s->service->enforcing;
+}
+
+/* ---- fanout.c ---- */
+
+/* Reads the lone end, asks the plugin, queues and sends to the many. True when it moved anything. */
+bool rddr_fanout_run(struct rddr_session *s);
+/* Drops what no end needs any more of the lone stream. */
+void rddr_fanout_reclaim(struct rddr_session *s);
+
+/* ---- fanin.c ---- */
+
+bool rddr_fanin_run(struct rddr_session *s);
+void rddr_fanin_reclaim(struct rddr_session *s);
+/* The skew deadline passed. */
+void rddr_fanin_late(struct rddr_session *s);
+
+/* ---- verdict.c ---- */
+
+/* What the service's policy makes of a divergence: denies, or reports and detaches. True when the session goes on. */
+bool rddr_verdict_divergence(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding);
+/* Records evidence; out gets the reference. */
+void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding,
+			 const char *action, char *reference);
+
+/* ---- host.c ---- */
+
+extern const struct rddr_host rddr_host_services;
+
+#endif

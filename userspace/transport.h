@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * transport.h - how bytes get over a connected socket.
+ */
+#ifndef RDDR_TRANSPORT_H
+#define RDDR_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct endpoint;
+
+struct transport {
+	const char *name;
+	/* A read that brought less than was asked for has emptied it: the next bytes come with an event. */
+	bool short_read_drains;
+	/* At most len bytes into buf. Bytes read; 0 at the end of the stream; -EAGAIN, or -errno when the connection is torn. */
+	ssize_t (*recv)(struct endpoint *ep, void *buf, size_t len);
+	/* Bytes sent; -EAGAIN, or -errno. */
+	ssize_t (*send)(struct endpoint *ep, const struct iovec *parts, int n);
+	/* Ends our sending half. 0, -EAGAIN or -errno. */
+	int (*end)(struct endpoint *ep);
+	/* Closes the descriptor; reset: in a way that the other side sees as a reset. */
+	void (*close)(struct endpoint *ep, bool reset);
+};
+
+extern const struct transport rddr_transport_tcp;
+
+#endif

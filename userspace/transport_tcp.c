@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "transport.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+
+static ssize_t tcp_recv(struct endpoint *ep, void *buf, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = recv(ep->fd, buf, len, 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t tcp_send(struct endpoint *ep, const struct iovec *parts, int n)
+{
+	/* The kernel only reads through it. */
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)n };
+	ssize_t sent;
+
+	do {
+		sent = n == 1 ? send(ep->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL) :
+				sendmsg(ep->fd, &msg, MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
+}
+
+static int tcp_end(struct endpoint *ep)
+{
+	return shutdown(ep->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static void tcp_close(struct endpoint *ep, bool reset)
+{
+	struct linger at_once = { .l_onoff = 1 };
+
+	if (reset)
+		setsockopt(ep->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(ep->fd);
+	ep->fd = -1;
+}
+
+const struct transport rddr_transport_tcp = {
+	.name = "tcp",
+	.short_read_drains = true,
+	.recv = tcp_recv,
+	.send = tcp_send,
+	.end = tcp_end,
+	.close = tcp_close,
+};
