@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * divert - decides for each packet that arrives on an attached interface whether it is brought to local delivery (tc clsact ingress).
+ * divert - decides for each packet that arrives on an attached interface whether it is brought to local delivery (tc
+ * clsact ingress).
  *
  * A packet that carries the mark is routed to this host by one `ip rule`; everything else goes its way. The rules:
- *  1. a SYN of a steered service: marked, and its flow remembered; with no live daemon dropped, or let pass, as the service's when-down says;
- *  2. a packet that a socket of ours exists for (one that does not listen): marked;
- *  3. no socket, but the flow is remembered: marked while a daemon is live, dropped otherwise. It never goes on to the server;
- *  4. anything else to a steered service is a connection from before attach: let pass, or dropped, as the service's `existing` says;
- *  5. ICMP errors about such packets follow them;
- *  6. fragments to a steered address are dropped: they carry no ports, and this is before reassembly.
- * Flows of connections that this host makes (to instances, in the client's name) are remembered as well, from the SYN-ACK on: when the
- * daemon dies, what its servers still send does not go on to the client.
+ *
+ * 1. A SYN of a steered service is marked, and its flow remembered. With no live daemon it is dropped or let pass, as
+ *    the service's when-down says.
+ * 2. A packet that a socket of ours exists for (one that does not listen) is marked.
+ * 3. No socket, but the flow is remembered: marked while a daemon is live, dropped otherwise. It never goes on to the
+ *    server.
+ * 4. Anything else to a steered service belongs to a connection from before attach: let pass or dropped, as the
+ *    service's `existing` says.
+ * 5. ICMP errors about such packets follow them.
+ * 6. Fragments to a steered address are dropped: they carry no ports, and this is before reassembly.
+ *
+ * Flows of connections that this host makes (to instances, in the client's name) are remembered as well, from the
+ * SYN-ACK on: when the daemon dies, what its servers still send does not go on to the client.
  *
  * A flow that is remembered needs no socket lookup while a daemon is live: rules 2 and 3 say the same then.
  */
@@ -19,12 +25,12 @@
 
 #include <linux/pkt_cls.h>
 
-#define AF_INET 2
+#define AF_INET	 2
 #define AF_INET6 10
 
 #define NONE (-1)
 
-enum verdict { PASS, MARK, DROP };
+enum action { PASS, MARK, DROP };
 
 /* The state (BPF_TCP_*) of the socket that packets of this flow go to, listeners aside; NONE when there is none. */
 static __noinline int socket_state(struct __sk_buff *skb, const struct rddr_flow *flow)
@@ -174,14 +180,14 @@ static __always_inline void flow_reverse(const struct rddr_flow *flow, struct rd
 
 static __always_inline long remember(const struct rddr_flow *flow, __u32 kind, __u32 worker)
 {
-	struct rddr_verdict v = {.kind = (__u8)kind, .worker = (__u8)worker};
+	struct rddr_decision v = {.kind = (__u8)kind, .worker = (__u8)worker};
 
 	return bpf_map_update_elem(&diverted, flow, &v, BPF_ANY);
 }
 
 /*
- * A connection begins that is let pass: what was remembered of an earlier one must not catch it, nor a socket that an earlier one left in
- * TIME_WAIT. down: it was let pass because no daemon is live; it stays so when one comes.
+ * A connection begins that is let pass: what was remembered of an earlier one must not catch it, nor a socket that an
+ * earlier one left in TIME_WAIT. down: it was let pass because no daemon is live; it stays so when one comes.
  */
 static __always_inline void let_pass(struct __sk_buff *skb, const struct rddr_flow *flow, int down)
 {
@@ -192,7 +198,7 @@ static __always_inline void let_pass(struct __sk_buff *skb, const struct rddr_fl
 }
 
 /* A SYN. */
-static __always_inline enum verdict decide_syn(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
+static __always_inline enum action decide_syn(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
 {
 	int flags = service_flags(&p->flow, skb->ifindex, c->classes);
 	struct rddr_flow reverse;
@@ -228,8 +234,8 @@ static __always_inline enum verdict decide_syn(struct __sk_buff *skb, const stru
 }
 
 /* Rule 4, and what is nobody's. */
-static __always_inline enum verdict decide_unknown(struct __sk_buff *skb, const struct rddr_flow *flow,
-						   struct rddr_control *c)
+static __always_inline enum action decide_unknown(struct __sk_buff *skb, const struct rddr_flow *flow,
+						  struct rddr_control *c)
 {
 	int flags = service_flags(flow, skb->ifindex, c->classes);
 
@@ -268,11 +274,11 @@ static __noinline int is_local(struct __sk_buff *skb, const struct rddr_flow *fl
 }
 
 /*
- * Rules 2 and 3 for a flow that is remembered, be it a packet of the flow or an ICMP error about one. No daemon being live, this host's own
- * connections (those that are not forged) are let pass to it, so that it answers as ever.
+ * Rules 2 and 3 for a flow that is remembered, be it a packet of the flow or an ICMP error about one. No daemon being
+ * live, this host's own connections (those that are not forged) are let pass to it, so that it answers as ever.
  */
-static __always_inline enum verdict decide_remembered(struct __sk_buff *skb, const struct rddr_flow *flow,
-						      const struct rddr_verdict *v)
+static __always_inline enum action decide_remembered(struct __sk_buff *skb, const struct rddr_flow *flow,
+						     const struct rddr_decision *v)
 {
 	__u32 kind = v->kind;
 
@@ -286,9 +292,9 @@ static __always_inline enum verdict decide_remembered(struct __sk_buff *skb, con
 }
 
 /* A SYN-ACK: the answer to a connect, of this host or of somebody else. */
-static __always_inline enum verdict decide_answer(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
+static __always_inline enum action decide_answer(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
 {
-	struct rddr_verdict *v = bpf_map_lookup_elem(&diverted, &p->flow);
+	struct rddr_decision *v = bpf_map_lookup_elem(&diverted, &p->flow);
 	struct rddr_flow reverse;
 	int state;
 
@@ -317,21 +323,21 @@ static __always_inline enum verdict decide_answer(struct __sk_buff *skb, const s
 }
 
 /* Any other TCP packet. */
-static __always_inline enum verdict decide_rest(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
+static __always_inline enum action decide_rest(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
 {
-	struct rddr_verdict *v = bpf_map_lookup_elem(&diverted, &p->flow);
-	enum verdict verdict;
+	struct rddr_decision *v = bpf_map_lookup_elem(&diverted, &p->flow);
+	enum action action;
 	int state;
 
 	if (v) {
-		verdict = decide_remembered(skb, &p->flow, v);
-		if (verdict == MARK)
+		action = decide_remembered(skb, &p->flow, v);
+		if (action == MARK)
 			count(RDDR_COUNTER_divert_diverted_marked);
-		else if (verdict == DROP)
+		else if (action == DROP)
 			count(RDDR_COUNTER_divert_diverted_dropped);
 		else
 			count(RDDR_COUNTER_divert_passed);
-		return verdict;
+		return action;
 	}
 	state = socket_state(skb, &p->flow);
 	if (state < 0)
@@ -343,34 +349,34 @@ static __always_inline enum verdict decide_rest(struct __sk_buff *skb, const str
 	return MARK;
 }
 
-static __always_inline enum verdict decide_icmp(struct __sk_buff *skb, const struct packet *p)
+static __always_inline enum action decide_icmp(struct __sk_buff *skb, const struct packet *p)
 {
-	enum verdict verdict;
-	struct rddr_verdict *v;
+	enum action action;
+	struct rddr_decision *v;
 	struct rddr_flow flow;
 
 	if (packet_quoted(skb, p, &flow))
 		return PASS;
 	v = bpf_map_lookup_elem(&diverted, &flow);
 	if (v)
-		verdict = decide_remembered(skb, &flow, v);
+		action = decide_remembered(skb, &flow, v);
 	else
-		verdict = socket_state(skb, &flow) >= 0 ? MARK : PASS;
-	if (verdict == MARK)
+		action = socket_state(skb, &flow) >= 0 ? MARK : PASS;
+	if (action == MARK)
 		count(RDDR_COUNTER_divert_icmp_marked);
-	else if (verdict == DROP)
+	else if (action == DROP)
 		count(RDDR_COUNTER_divert_icmp_dropped);
-	return verdict;
+	return action;
 }
 
 /*
- * Rule 6. Of fragments of our own connections (a server's answer to a forged address) the first one, which has the ports, is dropped too:
- * without it the client that they would be forwarded to can make nothing of the others.
+ * Rule 6. Of fragments of our own connections (a server's answer to a forged address) the first one, which has the
+ * ports, is dropped too: without it the client that they would be forwarded to can make nothing of the others.
  */
-static __always_inline enum verdict decide_fragment(struct __sk_buff *skb, const struct packet *p,
-						    struct rddr_control *c)
+static __always_inline enum action decide_fragment(struct __sk_buff *skb, const struct packet *p,
+						   struct rddr_control *c)
 {
-	struct rddr_verdict *v;
+	struct rddr_decision *v;
 	int drop;
 
 	drop = address_steered(&p->flow, skb->ifindex, c->classes);
@@ -385,7 +391,7 @@ static __always_inline enum verdict decide_fragment(struct __sk_buff *skb, const
 	return DROP;
 }
 
-static __always_inline enum verdict decide(struct __sk_buff *skb, struct rddr_control *c)
+static __always_inline enum action decide(struct __sk_buff *skb, struct rddr_control *c)
 {
 	struct packet p;
 	__u16 protocol;
@@ -422,7 +428,7 @@ SEC("tc")
 int divert(struct __sk_buff *skb)
 {
 	struct rddr_control *c = control_get();
-	enum verdict verdict;
+	enum action action;
 	__u32 mark;
 
 	if (!c || !c->attached || skb->ifindex == LOOPBACK_IFINDEX || skb->pkt_type != 0 /* PACKET_HOST */)
@@ -430,11 +436,11 @@ int divert(struct __sk_buff *skb)
 	mark = skb->mark;
 	if ((mark & c->fwmark_mask) == c->fwmark)
 		return TC_ACT_UNSPEC; /* decided on a device below, of which this one is a VLAN */
-	verdict = decide(skb, c);
-	if (verdict == DROP)
+	action = decide(skb, c);
+	if (action == DROP)
 		return TC_ACT_SHOT;
 	/* The only store to the context; volatile, or clang 14 folds it into an address that the verifier refuses. */
-	if (verdict == MARK)
+	if (action == MARK)
 		*(volatile __u32 *)&skb->mark = (mark & ~c->fwmark_mask) | c->fwmark;
 	return TC_ACT_UNSPEC;
 }

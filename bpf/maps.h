@@ -47,7 +47,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, RDDR_FLOWS_MAX);
 	__type(key, struct rddr_flow);
-	__type(value, struct rddr_verdict);
+	__type(value, struct rddr_decision);
 } diverted SEC(".maps");
 
 struct {
@@ -58,8 +58,8 @@ struct {
 } counters SEC(".maps");
 
 /*
- * One word a CPU: divert is looking a socket up. Such a lookup comes through steer as well, where it means nothing: divert wants to know of
- * connections only, and nothing was steered.
+ * One word a CPU: divert is looking a socket up. Such a lookup comes through steer as well, where it means nothing:
+ * divert wants to know of connections only, and nothing was steered.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -101,7 +101,8 @@ static __always_inline struct rddr_control *control_get(void)
 }
 
 /*
- * The first worker from start on (and round) that is live: its heartbeat is fresh and its listener of that family is in the SOCKMAP. -1: none.
+ * The first worker from start on (and round) that is live: its heartbeat is fresh and its listener of that family is in
+ * the SOCKMAP. -1: none.
  */
 static __noinline int live_worker(__u32 start, __u32 family)
 {

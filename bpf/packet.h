@@ -2,8 +2,9 @@
 /*
  * packet.h - reads the headers of a packet at tc ingress.
  *
- * Everything is read from the network header on, which the kernel sets on every kind of device: so neither a link header of whatever length
- * (or none, as on tunnels) nor a VLAN tag that the hardware or the stack took out is in the way. Tags that are still in the frame are walked over.
+ * Everything is read from the network header on, which the kernel sets on every kind of device: so neither a link
+ * header of whatever length (or none, as on tunnels) nor a VLAN tag that the hardware or the stack took out is in the
+ * way. Tags that are still in the frame are walked over.
  */
 #ifndef RDDR_PACKET_H
 #define RDDR_PACKET_H
@@ -17,9 +18,9 @@
 
 #include "shared.h"
 
-#define TAGS_MAX 2
+#define TAGS_MAX       2
 #define EXTENSIONS_MAX 8
-#define PULL_MAX 256 /* bytes: more than any header that is looked at lies within, in all but odd packets */
+#define PULL_MAX       256 /* bytes: more than any header that is looked at lies within, in all but odd packets */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
@@ -27,19 +28,19 @@
 #define TCP_FLAG_ACK 0x10
 
 enum packet_kind {
-	PACKET_OTHER,     /* nothing of interest */
+	PACKET_OTHER, /* nothing of interest */
 	PACKET_TCP,
-	PACKET_ICMP,      /* an ICMP or ICMPv6 error */
+	PACKET_ICMP,	  /* an ICMP or ICMPv6 error */
 	PACKET_FRAGMENT,  /* of TCP, or of what may be TCP */
 	PACKET_MALFORMED, /* of TCP, or of what may be TCP */
 };
 
 struct packet {
 	struct rddr_flow flow; /* ports: where they are known */
-	__u32 offset;          /* of the transport header, from the network header */
+	__u32 offset;	       /* of the transport header, from the network header */
 	__u8 kind;
-	__u8 flags;            /* TCP's */
-	__u8 first;            /* a fragment: the first one */
+	__u8 flags; /* TCP's */
+	__u8 first; /* a fragment: the first one */
 	__u8 reserved;
 };
 
@@ -60,7 +61,8 @@ struct ipv6 {
 };
 
 /*
- * Reads len bytes at an offset from the network header. Where the headers do not lie in the packet's linear part they are pulled there first.
+ * Reads len bytes at an offset from the network header. Where the headers do not lie in the packet's linear part they
+ * are pulled there first.
  */
 static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 len)
 {
@@ -74,7 +76,8 @@ static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, 
 	return bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET);
 }
 
-/* Walks over tags that are in the frame. Returns the network protocol (in network order), and where its header begins. */
+/* Walks over tags that are in the frame. Returns the network protocol (in network order), and where its header begins.
+ */
 static __always_inline __u16 packet_protocol(struct __sk_buff *skb, __u32 *offset)
 {
 	__u16 protocol = (__u16)skb->protocol;
@@ -157,7 +160,7 @@ static __always_inline void packet_ipv4(struct __sk_buff *skb, struct packet *p)
 static __always_inline int is_extension(__u8 next)
 {
 	switch (next) {
-	case 0:   /* hop-by-hop options */
+	case 0:	  /* hop-by-hop options */
 	case 43:  /* routing */
 	case 44:  /* fragment */
 	case 51:  /* authentication */
@@ -172,8 +175,9 @@ static __always_inline int is_extension(__u8 next)
 }
 
 /*
- * Walks over IPv6 extension headers, from the one that next names, at *offset. Returns the first header that is none, its place in *offset;
- * -1: cut short, or too many. *fragment: 0 unfragmented, 1 a first fragment, 2 a later one; the walk ends there.
+ * Walks over IPv6 extension headers, from the one that next names, at *offset. Returns the first header that is none,
+ * its place in *offset; -1: cut short, or too many. *fragment: 0 unfragmented, 1 a first fragment, 2 a later one; the
+ * walk ends there.
  */
 static __always_inline int walk_extensions(struct __sk_buff *skb, __u8 next, __u32 *offset, int *fragment)
 {
@@ -240,8 +244,8 @@ static __always_inline void packet_ipv6(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * The flow that an ICMP error is about, as packets of it arrive here: the packet quoted is one that was sent, so that its source is the flow's
- * local end. -1: it quotes no TCP, or too little.
+ * The flow that an ICMP error is about, as packets of it arrive here: the packet quoted is one that was sent, so that
+ * its source is the flow's local end. -1: it quotes no TCP, or too little.
  */
 static __always_inline int packet_quoted(struct __sk_buff *skb, const struct packet *p, struct rddr_flow *flow)
 {

@@ -2,15 +2,16 @@
 /*
  * steer - picks the daemon's socket for a connection (sk_lookup).
  *
- * A connection is steered only when divert has remembered its flow: that is what tells packets that arrived on an attached interface from this
- * host's own (over IPv6 a packet looped back to an address of eth0 says that it came in on eth0). The worker is the one that divert picked, or
- * the next one that is live. A steered connection never falls through to whatever else listens on this host.
+ * A connection is steered only when divert has remembered its flow: that is what tells packets that arrived on an
+ * attached interface from this host's own (over IPv6 a packet looped back to an address of eth0 says that it came in on
+ * eth0). The worker is the one that divert picked, or the next one that is live. A steered connection never falls
+ * through to whatever else listens on this host.
  */
 #include "maps.h"
 
 #include <linux/in.h>
 
-#define AF_INET 2
+#define AF_INET	 2
 #define AF_INET6 10
 
 static __always_inline int flow_of(struct bpf_sk_lookup *ctx, struct rddr_flow *flow)
@@ -42,7 +43,7 @@ SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
 	struct rddr_control *c = control_get();
-	struct rddr_verdict *verdict;
+	struct rddr_decision *decision;
 	struct rddr_flow flow;
 	struct bpf_sock *sk;
 	__u32 slot;
@@ -55,11 +56,11 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_DROP; /* divert's own lookup: spares it the listeners */
 	if (flow_of(ctx, &flow) < 0)
 		return SK_PASS;
-	verdict = bpf_map_lookup_elem(&diverted, &flow);
-	if (!verdict || verdict->kind != RDDR_FLOW_STEERED)
+	decision = bpf_map_lookup_elem(&diverted, &flow);
+	if (!decision || decision->kind != RDDR_FLOW_STEERED)
 		return SK_PASS;
 
-	worker = live_worker(verdict->worker, flow.family);
+	worker = live_worker(decision->worker, flow.family);
 	if (worker < 0) {
 		count(RDDR_COUNTER_steer_no_listener);
 		return SK_DROP;

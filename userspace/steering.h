@@ -34,6 +34,15 @@ int rddr_steering_set_workers(struct steering *steering, unsigned workers);
 /* Replaces the tables of both programs at once by this config's rules. -ENOSPC (with a message that says what is full), or -errno. */
 int rddr_steering_publish_services(struct steering *steering, const struct config *config);
 
+/*
+ * The same in two steps: builds the tables aside, so that everything that can go wrong has gone wrong, then exchanges them. A built table is
+ * for any steering, and is freed by whoever built it, exchanged or not. Takes NULL.
+ */
+struct steering_services;
+int rddr_steering_build_services(const struct config *config, struct steering_services **out);
+int rddr_steering_exchange_services(struct steering *steering, const struct steering_services *services);
+void rddr_steering_free_services(struct steering_services **services);
+
 /* Says that a worker is alive; one store to shared memory, any thread. */
 void rddr_steering_beat(struct steering *steering, unsigned worker);
 
