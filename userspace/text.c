@@ -125,3 +125,43 @@ char *rddr_text_base64(const void *data, size_t len)
 	out[at] = '\0';
 	return out;
 }
+
+/* The digit's value; -1: it is none. */
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+uint8_t *rddr_text_unbase64(const char *text, size_t *len)
+{
+	size_t n = strlen(text), digits = n, at = 0;
+	uint32_t bits = 0;
+	uint8_t *out;
+
+	while (digits && text[digits - 1] == '=')
+		digits--;
+	if (n % 4 || n - digits > 2)
+		return NULL;
+	out = malloc(n / 4 * 3 + 1);
+	for (size_t i = 0; out && i < digits; i++) {
+		int value = base64_value(text[i]);
+
+		if (value < 0) {
+			free(out);
+			return NULL;
+		}
+		bits = bits << 6 | (uint32_t)value;
+		/* Whole bytes come with every digit but the first of four. */
+		if (i % 4)
+			out[at++] = (uint8_t)(bits >> (6 - i % 4 * 2));
+	}
+	if (out)
+		*len = at;
+	return out;
+}

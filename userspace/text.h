@@ -30,4 +30,7 @@ void rddr_text_now(char out[RDDR_TEXT_TIME]);
 /* Base64 of the bytes as a terminated string (the caller frees it). NULL: out of memory. */
 char *rddr_text_base64(const void *data, size_t len);
 
+/* Reads it back: the bytes (the caller frees them), their number in *len. NULL: it is no base64, or out of memory. */
+uint8_t *rddr_text_unbase64(const char *text, size_t *len);
+
 #endif
