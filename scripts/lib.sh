@@ -252,17 +252,23 @@ existing() {
 
 state_path() { say "$STATE_DIR/$(netns_id)-$(cksum <<<"$1" | cut -d' ' -f1).state"; }
 
-# Sets PIN_DIR and STATE from --pin-dir's value; without one, what is attached in this network namespace, or the default.
+# Where what is attached in this network namespace is pinned; the default when nothing is.
+attached_pin_dir() {
+	local file dir
+	for file in "$STATE_DIR/$(netns_id)"-*.state; do
+		[[ -e $file ]] || continue
+		dir=$(recorded_in "$file" pin-dir)
+		if [[ -d $dir ]]; then
+			say "$dir"
+			return 0
+		fi
+	done
+	say "$BPFFS/rddr"
+}
+
+# Sets PIN_DIR and STATE.
 locate() {
-	local dir=$1 file
-	if [[ -z $dir ]]; then
-		dir=$BPFFS/rddr
-		for file in "$STATE_DIR/$(netns_id)"-*.state; do
-			[[ -e $file ]] || continue
-			dir=$(recorded_in "$file" pin-dir)
-			break
-		done
-	fi
+	local dir=$1
 	if [[ $dir == *[$'\t\n']* ]]; then
 		usage_error "--pin-dir: no tabs and line breaks, please"
 	fi
@@ -353,7 +359,11 @@ check_other_records() {
 		[[ -e $file && $file != "$STATE" ]] || continue
 		other=$(recorded_in "$file" pin-dir)
 		if [[ $(recorded_in "$file" netns) == "$(netns_id)" ]]; then
-			die "this network namespace is attached with another pin directory: rddr-detach --pin-dir $(quoted "$other")"
+			if [[ -e $other/divert || -n $(our_rules -4)$(filtered_interfaces) ]]; then
+				die "this network namespace is attached with another pin directory: rddr-detach --pin-dir $(quoted "$other")"
+			fi
+			rm -f -- "$file"
+			continue
 		fi
 		[[ $other == "$PIN_DIR" && -d $PIN_DIR && $(recorded_in "$file" bpffs) == "$(stat -c %d -- "$PIN_DIR")" ]] || continue
 		if path=$(netns_path "$(recorded_in "$file" netns)"); then

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+# For the tests of rddr-attach, rddr-detach, rddr-status and rddr-doctor: the whole state of the gateway as text, to be compared.
+
+# Records of this test's own.
+export RDDR_STATE_DIR="$RDDR_TMP/state"
+
+# script NAME ARGS...: one of the scripts in the gateway, with this test's pin directory.
+script() {
+	local name=$1
+	shift
+	in_ns g "$RDDR_ROOT/scripts/$name" --pin-dir "$RDDR_PIN" "$@"
+}
+
+_snapshot() {
+	local interface key inode
+	echo "== rules"
+	ip rule
+	ip -6 rule
+	echo "== routes"
+	ip route show table all | sort
+	ip -6 route show table all | sort
+	echo "== qdiscs"
+	tc qdisc show
+	for interface in $(ip -o link show | awk -F'[:@]' '{ print $2 }'); do
+		echo "== filters of $interface"
+		tc filter show dev "$interface" ingress
+		tc filter show dev "$interface" egress
+	done
+	echo "== sysctls"
+	for key in /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv6/conf/*/*; do
+		# Some cannot be read while they have no value.
+		[[ $key == */stable_secret ]] || echo "$key $(<"$key")"
+	done
+	echo "== bpf"
+	inode=$(stat -L -c %i /proc/self/ns/net)
+	bpftool -j link show | jq -c --argjson n "$inode" '.[]? | select(.netns_ino == $n) | .attach_type // .type'
+	find "$(dirname "$RDDR_PIN")" -path "$RDDR_PIN*"
+	grep ' bpf ' /proc/self/mounts || true
+	echo "== records"
+	find "$RDDR_STATE_DIR" 2>/dev/null || true
+}
+
+# snapshot: everything about the gateway that attach and detach could leave changed.
+snapshot() { in_ns g bash -c "$(declare -f _snapshot); _snapshot"; }
+
+# remember, unchanged: compares the gateway with what it was.
+remember() { snapshot >"$RDDR_TMP/before"; }
+unchanged() {
+	snapshot >"$RDDR_TMP/after"
+	diff -u "$RDDR_TMP/before" "$RDDR_TMP/after" >&2
+}
+
+# steering_config FILE [PORT]: the test's services, for both families.
+steering_config() {
+	cat >"$1" <<-END
+		services:
+		  four:
+		    direction: incoming
+		    intercept: { address: $(server4 0), port: ${2:-80} }
+		    instances:
+		      - { name: live, chainer: transparent, forge-addr: true }
+		  six:
+		    direction: incoming
+		    intercept: { address: "$(server6 0)", port: ${2:-80} }
+		    instances:
+		      - { name: live, chainer: transparent, forge-addr: true }
+	END
+}
+
+filters_of() { in_ns g tc filter show dev "$1" ingress; }
