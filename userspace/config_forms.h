@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config_forms.h - the two forms of the file, and what both need to become services.
+ *
+ * Internal to the reader of the config. Everything here reports what is wrong to the reader and goes on.
+ */
+#ifndef RDDR_CONFIG_FORMS_H
+#define RDDR_CONFIG_FORMS_H
+
+#include "config_read.h"
+
+#define CONFIG_SERVICES_MAX 1024
+#define CONFIG_RULES_MAX    4096
+#define CONFIG_NAME_MAX	    63
+
+/* Adds a service with every default to the config. NULL: oom. */
+struct service *rddr_config_service_add(struct reader *r, const char *name, struct config_mark mark);
+/* Adds an instance that still lacks everything; the caller sees to RDDR_MAX_INSTANCES. NULL: oom. */
+struct instance *rddr_config_service_instance(struct reader *r, struct service *service, const char *name,
+					      struct config_mark mark);
+/* Takes NULL. What the daemon filled in is the daemon's. */
+void rddr_config_service_free(struct service *service);
+/* The draft of a service of the config. */
+struct draft *rddr_config_service_draft(struct reader *r, const struct service *service);
+
+CONFIG_READ_SLOT(rddr_config_service_list); /* services: */
+/* Of the struct service that base is: */
+CONFIG_READ_SLOT(rddr_config_service_filter);
+CONFIG_READ_SLOT(rddr_config_service_diff_class);
+CONFIG_READ_SLOT(rddr_config_service_diff_params);
+CONFIG_READ_SLOT(rddr_config_instances_read);
+CONFIG_READ_SLOT(rddr_config_intercept_read);
+
+/* Reads a whole original file, whose daemon-wide keys are common. */
+void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common);
+
+/* What only shows when all services are read. */
+void rddr_config_check(struct reader *r);
+
+/* Sorts the services' rules into config->rules. 0 or -ENOMEM. */
+int rddr_config_rules_sort(struct config *config);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* instances: of a service of the gateway form. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_forms.h"
+#include "own.h"
+
+static void read_name(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		      void *base)
+{
+	const char *text = rddr_config_read_text(r, node, place, CONFIG_NAME_MAX);
+	struct instance *instance = base;
+	char *copy, shown[100];
+
+	(void)field;
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++) {
+		if (*c > ' ' && *c < 0x7f && !strchr("\"'\\,=", *c))
+			continue;
+		rddr_config_read_fault(r, node->mark, place,
+				       "a name has no blanks, quotes, ',' or '=', and is ASCII; is %s",
+				       rddr_config_read_show(node, shown, sizeof(shown)));
+		return;
+	}
+	copy = strdup(text);
+	if (!copy) {
+		r->oom = true;
+		return;
+	}
+	free(instance->name);
+	instance->name = copy;
+}
+
+static void read_chainer(struct reader *r, const struct node *node, const struct place *place,
+			 const struct field *field, void *base)
+{
+	static const struct word chainers[] = {
+		{"transparent", 0, false}, {"directed", 0, false}, {"failover", 0, true},
+		{"inband", 0, true},	   {NULL, 0, false},
+	};
+	struct instance *instance = base;
+	int known;
+
+	(void)field;
+	if (rddr_config_read_word(r, node, place, chainers, &known))
+		instance->chainer.ops = rddr_chainer_find(node->text);
+}
+
+static void read_remote(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+			void *base)
+{
+	struct instance *instance = base;
+
+	(void)field;
+	instance->chainer.has_remote =
+		rddr_config_endpoint_read(r, node, place, ENDPOINT_PORT, &instance->chainer.remote);
+}
+
+static void read_hosts(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		       void *base)
+{
+	const struct instance *instance = base;
+
+	(void)field;
+	if (instance->chainer.ops) /* else the chainer was complained of */
+		rddr_config_read_fault(r, node->mark, place,
+				       "only with chainer failover, which is not in this version of RDDR");
+}
+
+static void read_local(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		       void *base)
+{
+	struct instance *instance = base;
+
+	(void)field;
+	instance->chainer.has_local = rddr_config_endpoint_read(r, node, place, 0, &instance->chainer.local);
+}
+
+static void read_forge_port(struct reader *r, const struct node *node, const struct place *place,
+			    const struct field *field, void *base)
+{
+	static const struct word rungs[] = {
+		{"exact", FORGE_PORT_EXACT, false},
+		{"group", FORGE_PORT_GROUP, false},
+		{"any", FORGE_PORT_ANY, false},
+		{NULL, 0, false},
+	};
+	struct chainer_conf *conf = &((struct instance *)base)->chainer;
+	struct items items;
+
+	(void)field;
+	if (!rddr_config_read_items(r, node, place, FORGE_PORTS, &items))
+		return;
+	for (size_t i = 0; i < items.n; i++) {
+		struct place at;
+		const struct node *item = rddr_config_read_item(&items, i, place, &at);
+		int rung;
+
+		if (rddr_config_read_word(r, item, &at, rungs, &rung))
+			conf->forge_port[conf->forge_ports++] = (enum forge_port)rung;
+	}
+}
+
+static const struct bounds ports = {1, UINT16_MAX};
+
+/* local comes before remote: of a name with several addresses the one of the same family is taken. */
+static const struct field instance_fields[] = {
+	{"name", read_name, 0, NULL, false},
+	{"chainer", read_chainer, 0, NULL, true},
+	{"local", read_local, 0, NULL, false},
+	{"remote", read_remote, 0, NULL, false},
+	{"hosts", read_hosts, 0, NULL, false},
+	{"forge-addr", rddr_config_read_bool, offsetof(struct instance, chainer.forge_addr), NULL, false},
+	{"forge-port", read_forge_port, 0, NULL, false},
+	{"forge-fallback", rddr_config_read_bool, offsetof(struct instance, chainer.forge_fallback), NULL, false},
+	{"forced-port", rddr_config_read_u16, offsetof(struct instance, chainer.forced_port), &ports, false},
+};
+
+/* The chainer's message begins with the key that it is about. */
+static void check_chainer(struct reader *r, const struct node *node, const struct place *place,
+			  const struct instance *instance)
+{
+	char err[256] = "", *colon;
+	const struct node *value = NULL;
+	struct place at = {.up = place};
+
+	if (!rddr_chainer_check(&instance->chainer, !r->listening, err, sizeof(err)))
+		return;
+	colon = strstr(err, ": ");
+	if (colon) {
+		*colon = '\0';
+		at.key = err;
+		value = rddr_config_yaml_find(node, err);
+		if (!value)
+			*colon = ':';
+	}
+	if (value)
+		rddr_config_read_fault(r, value->mark, &at, "%s", colon + 2);
+	else
+		rddr_config_read_fault(r, node->mark, place, "%s", err);
+}
+
+static void read_instance(struct reader *r, const struct node *node, const struct place *place, struct service *service)
+{
+	unsigned i = service->n_instances, before = r->report->n + r->report->more;
+	struct draft *draft = rddr_config_service_draft(r, service);
+	const struct node *remote = rddr_config_yaml_find(node, "remote");
+	struct instance *instance;
+	char name[32];
+
+	snprintf(name, sizeof(name), "instance%u", i);
+	instance = rddr_config_service_instance(r, service, name, node->mark);
+	if (!instance)
+		return;
+	draft->remote[i] = remote ? remote->mark : node->mark;
+	if (!rddr_config_read_mapping(r, node, place, FIELDS(instance_fields), instance))
+		return;
+	if (r->report->n + r->report->more > before || r->oom)
+		return;
+	check_chainer(r, node, place, instance);
+	if (instance->chainer.forge_addr && !instance->chainer.forge_ports) {
+		instance->chainer.forge_ports = 1;
+		instance->chainer.forge_port[0] = FORGE_PORT_ANY;
+	}
+}
+
+void rddr_config_instances_read(struct reader *r, const struct node *node, const struct place *place,
+				const struct field *field, void *base)
+{
+	struct items items;
+	char shown[100];
+
+	(void)field;
+	if (node->kind != NODE_SEQUENCE) {
+		rddr_config_read_fault(r, node->mark, place, "wants a list of instances, is %s",
+				       rddr_config_read_show(node, shown, sizeof(shown)));
+		return;
+	}
+	if (!rddr_config_read_items(r, node, place, RDDR_MAX_INSTANCES, &items))
+		return;
+	for (size_t i = 0; i < items.n && !r->oom && !rddr_config_report_full(r->report); i++) {
+		struct place at;
+		const struct node *item = rddr_config_read_item(&items, i, place, &at);
+
+		read_instance(r, item, &at, base);
+	}
+}
