@@ -181,6 +181,15 @@ static void on_connection(void *ctx, unsigned events)
 	}
 }
 
+void rddr_listener_empty(struct worker *w)
+{
+	/* More than this many in one queue there cannot be. */
+	for (struct listener *l = w->listeners; l; l = l->next) {
+		for (int i = 0; i < BACKLOG / TURN && !w->paused; i++)
+			on_connection(l, LOOP_IN);
+	}
+}
+
 static int watch_listener(struct listener *l)
 {
 	if (l->watch.slot)

@@ -32,6 +32,9 @@ int rddr_listener_socket(const struct addr *at, bool transparent, bool reuse);
 int rddr_listener_add(struct worker *w, int fd, const char *service);
 void rddr_listener_drop(struct worker *w, struct listener **at);
 
+/* Accepts what the queues hold, before the listeners are closed. */
+void rddr_listener_empty(struct worker *w);
+
 /* Begins to accept again, or stops. */
 void rddr_listener_resume_all(struct worker *w);
 void rddr_listener_pause_all(struct worker *w);

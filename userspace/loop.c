@@ -438,21 +438,27 @@ void rddr_loop_free(struct loop **owned)
 	*owned = NULL;
 }
 
-int rddr_loop_run(struct loop *loop)
+int rddr_loop_step(struct loop *loop)
 {
 	struct epoll_event events[BATCH];
+	int n = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
 
-	while (!atomic_load_explicit(&loop->stopping, memory_order_relaxed)) {
-		int n = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		loop->now = clock_ms();
-		for (int i = 0; i < n; i++)
-			dispatch(loop, &events[i]);
-		fire_timers(loop);
-		run_again(loop);
-		run_queue(&loop->deferred);
-	}
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->now = clock_ms();
+	for (int i = 0; i < n; i++)
+		dispatch(loop, &events[i]);
+	fire_timers(loop);
+	run_again(loop);
+	run_queue(&loop->deferred);
 	return 0;
+}
+
+int rddr_loop_run(struct loop *loop)
+{
+	int r = 0;
+
+	while (r == 0 && !atomic_load_explicit(&loop->stopping, memory_order_relaxed))
+		r = rddr_loop_step(loop);
+	return r;
 }

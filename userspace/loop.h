@@ -58,6 +58,9 @@ int rddr_loop_run(struct loop *loop);
 /* Any thread, any number of times; from a signal handler too. */
 void rddr_loop_stop(struct loop *loop);
 
+/* One batch, after at least one event or timer: for an owner that waits for something before it frees the loop. 0 or -errno. */
+int rddr_loop_step(struct loop *loop);
+
 /* Milliseconds of CLOCK_MONOTONIC, read once a batch. */
 uint64_t rddr_loop_now(const struct loop *loop);
 

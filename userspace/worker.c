@@ -241,6 +241,7 @@ static void do_drain(void *ctx)
 	w->draining = true;
 	w->drained = e->fn;
 	w->drained_ctx = e->ctx;
+	rddr_listener_empty(w);
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
 	if (w->n_sessions)

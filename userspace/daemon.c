@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "evidence.h"
+#include "listener.h"
+#include "log.h"
+#include "metrics.h"
+#include "own.h"
+#include "plugin.h"
+#include "scribe.h"
+#include "steering.h"
+
+/* How often it is looked whether the programs are attached, or attached anew. */
+#define UPKEEP_MS 500
+#define SCRIBE_BYTES (1u << 20)
+/* Descriptors that are not sessions': the control's clients, maps, files. */
+#define FDS_ASIDE 192
+
+/* ---- plugins ---- */
+
+/* What a config that died leaves to the main thread, which alone may unload plugins. */
+struct leavings {
+	struct plugin *plugin;
+	void *params;
+};
+
+static struct loop *main_loop;
+
+static void clear_leavings(void *ctx)
+{
+	_owned_mem_ struct leavings *l = ctx;
+
+	if (l->plugin && rddr_plugin_ops(l->plugin)->free_params)
+		rddr_plugin_ops(l->plugin)->free_params(l->params);
+	rddr_plugin_put(&l->plugin);
+}
+
+static void on_service_free(struct service *service)
+{
+	struct leavings *l = service->plugin ? malloc(sizeof(*l)) : NULL;
+
+	if (!l)
+		return;
+	*l = (struct leavings){ .plugin = service->plugin, .params = service->params };
+	if (!main_loop)
+		clear_leavings(l);
+	else if (rddr_loop_post(main_loop, clear_leavings, l) < 0)
+		free(l); /* the plugin stays loaded; there is no memory to unload it with */
+}
+
+static int bind_service(struct config *config, struct service *service, const char *plugin_dir)
+{
+	char err[512] = "";
+	int r = rddr_plugin_load(service->diff_class, plugin_dir, &service->plugin, err, sizeof(err));
+
+	if (r < 0)
+		return rddr_config_complain(config, service->diff_class_mark, "diff-class", "%s", err);
+	service->ops = rddr_plugin_ops(service->plugin);
+	if (service->ops->validate_params)
+		r = service->ops->validate_params(service->diff_params, &service->params, err, sizeof(err));
+	else if (strcmp(service->diff_params, "{}") != 0) {
+		snprintf(err, sizeof(err), "%s takes no parameters", service->ops->name);
+		r = -EINVAL;
+	}
+	if (r < 0)
+		return rddr_config_complain(config, service->diff_params_mark, "diff-params", "%s", err);
+	service->metrics = rddr_metrics_set(service->name);
+	return service->metrics ? 0 : err_r(-ENOMEM, "daemon: no counters for service %s", service->name);
+}
+
+int rddr_daemon_bind(struct config *config, const char *plugin_dir)
+{
+	int result = 0;
+
+	rddr_config_on_free(on_service_free);
+	for (size_t i = 0; i < config->n_services; i++) {
+		int r = bind_service(config, config->services[i], plugin_dir);
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
+/* ---- barriers ---- */
+
+struct barrier {
+	struct daemon *daemon;
+	unsigned left; /* counted on the main thread alone */
+	void (*done)(struct daemon *d);
+};
+
+static void barrier_reached(void *ctx)
+{
+	struct barrier *b = ctx;
+
+	if (--b->left)
+		return;
+	void (*done)(struct daemon *d) = b->done;
+	struct daemon *d = b->daemon;
+	free(b);
+	done(d);
+}
+
+static void barrier_on_worker(void *ctx)
+{
+	/* Without memory for one message nothing else would go on either. */
+	if (rddr_loop_post(main_loop, barrier_reached, ctx) < 0)
+		abort();
+}
+
+int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d))
+{
+	struct barrier *b = malloc(sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	*b = (struct barrier){ .daemon = d, .done = done };
+	for (unsigned i = 0; i < d->n_workers; i++)
+		b->left += rddr_worker_call(d->workers[i], barrier_on_worker, b) == 0;
+	if (b->left)
+		return 0;
+	free(b);
+	return -ENOMEM;
+}
+
+/* ---- listening sockets ---- */
+
+static struct daemon_socket *socket_new(struct daemon *d)
+{
+	struct daemon_socket *more = realloc(d->sockets, (d->n_sockets + 1) * sizeof(*more));
+
+	if (!more)
+		return NULL;
+	d->sockets = more;
+	more[d->n_sockets] = (struct daemon_socket){ .fd = -1 };
+	return &more[d->n_sockets];
+}
+
+static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, const char *service)
+{
+	_owned_mem_ char *name = service ? strdup(service) : NULL;
+	struct daemon_socket *sock = socket_new(d);
+	char text[RDDR_ADDR_TEXT];
+
+	if (!sock || (service && !name))
+		return -ENOMEM;
+	int fd = rddr_listener_socket(at, !service, service != NULL);
+	if (fd < 0)
+		return err_r(fd, "daemon: cannot listen at %s for %s",
+			     service ? rddr_addr_format(at, text, sizeof(text)) : "a loopback port",
+			     service ? service : "steered connections");
+	int r = rddr_worker_add_listener(d->workers[worker], fd, service);
+	if (r < 0)
+		return r;
+	*sock = (struct daemon_socket){
+		.fd = fd,
+		.family = at->sa.sa_family,
+		.worker = worker,
+		.slot = worker,
+		.service = TAKE_PTR(name),
+		.address = *at,
+	};
+	d->n_sockets++;
+	return 0;
+}
+
+static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t family, const char *service)
+{
+	for (size_t i = 0; i < d->n_sockets; i++) {
+		const struct daemon_socket *sock = &d->sockets[i];
+		bool same = service ? sock->service && !strcmp(sock->service, service) : !sock->service;
+
+		if (same && sock->worker == worker && (service || (sock->family == family && sock->slot == worker)))
+			return true;
+	}
+	return false;
+}
+
+/* Connections are steered to a listener by the SOCKMAP, so its own address is one that nobody needs to reach. */
+static int listen_steered(struct daemon *d)
+{
+	struct addr v4 = { .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+	struct addr v6 = { .v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		int r = has_socket(d, w, AF_INET, NULL) ? 0 : listen_at(d, &v4, w, NULL);
+		if (r < 0)
+			return r;
+		r = has_socket(d, w, AF_INET6, NULL) ? 0 : listen_at(d, &v6, w, NULL);
+		if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
+			log_warning("daemon: IPv6 is off on this host; connections over it are not taken");
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static const struct service *listening_service(const struct config *config, const struct daemon_socket *sock)
+{
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct service *service = config->services[i];
+
+		if (service->has_listen && !strcmp(service->name, sock->service) &&
+		    rddr_addr_equal(&service->listen, &sock->address))
+			return service;
+	}
+	return NULL;
+}
+
+static void close_unneeded(struct daemon *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_sockets; i++) {
+		struct daemon_socket *sock = &d->sockets[i];
+
+		if (!sock->service || listening_service(d->config, sock)) {
+			d->sockets[kept++] = *sock;
+			continue;
+		}
+		rddr_worker_drop_listener(d->workers[sock->worker], sock->fd);
+		free(sock->service);
+	}
+	d->n_sockets = kept;
+}
+
+/* The addresses that no chainer may dial, told to each worker. */
+static int tell_own(struct daemon *d)
+{
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		struct addr *own = calloc(d->config->n_services + 1, sizeof(*own));
+		size_t n = 0;
+
+		if (!own)
+			return -ENOMEM;
+		for (size_t i = 0; i < d->config->n_services; i++) {
+			if (d->config->services[i]->has_listen)
+				own[n++] = d->config->services[i]->listen;
+		}
+		int r = rddr_worker_set_own(d->workers[w], own, n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int rddr_daemon_listen(struct daemon *d)
+{
+	int r = tell_own(d);
+
+	close_unneeded(d);
+	if (r == 0 && d->config->n_rules)
+		r = listen_steered(d);
+	for (size_t i = 0; r == 0 && i < d->config->n_services; i++) {
+		const struct service *service = d->config->services[i];
+
+		for (unsigned w = 0; r == 0 && service->has_listen && w < d->n_workers; w++) {
+			if (!has_socket(d, w, AF_UNSPEC, service->name))
+				r = listen_at(d, &service->listen, w, service->name);
+		}
+	}
+	return r;
+}
+
+/* ---- steering ---- */
+
+static void close_retired(struct daemon *d)
+{
+	rddr_steering_close(&d->retired);
+}
+
+static void use_steering(struct daemon *d, struct steering *steering)
+{
+	d->retired = d->steering;
+	d->steering = steering;
+	d->published = false;
+	for (unsigned w = 0; w < d->n_workers; w++)
+		rddr_worker_set_steering(d->workers[w], steering);
+	if (d->retired && rddr_daemon_barrier(d, close_retired) < 0)
+		log_error("daemon: the maps that were in use before stay open");
+}
+
+static int publish_listeners(struct daemon *d)
+{
+	for (size_t i = 0; i < d->n_sockets; i++) {
+		struct daemon_socket *sock = &d->sockets[i];
+
+		if (sock->service || sock->slot >= d->n_workers)
+			continue;
+		int r = rddr_steering_publish_listener(d->steering, sock->slot, sock->family, sock->fd);
+		if (r < 0)
+			return r;
+	}
+	return rddr_steering_set_workers(d->steering, d->n_workers);
+}
+
+void rddr_daemon_publish(struct daemon *d)
+{
+	if (!d->steering || d->published)
+		return;
+	int r = publish_listeners(d);
+	if (r == 0)
+		r = rddr_steering_publish_services(d->steering, d->config);
+	if (r < 0) {
+		err_r(r, "daemon: steering cannot be published; it will be tried again");
+		return;
+	}
+	d->published = true;
+	log_info("daemon: steering published pin-dir=%s services=%zu rules=%zu workers=%u", d->options->pin_dir,
+		 d->config->n_services, d->config->n_rules, d->n_workers);
+}
+
+/* Attached, attached anew, detached: whatever happens to the pins, the daemon follows. */
+static void keep_steering(struct daemon *d)
+{
+	bool current = d->steering && rddr_steering_current(d->steering);
+	struct steering *steering = NULL;
+
+	if (!d->config->n_rules || d->ending || d->retired)
+		return;
+	if (!current) {
+		int r = rddr_steering_open(d->options->pin_dir, &steering);
+
+		if (r < 0 && d->steering) {
+			log_warning("daemon: steering was detached from %s; waiting for rddr-attach", d->options->pin_dir);
+			use_steering(d, NULL);
+		} else if (r == -ENOENT && rddr_loop_now(d->loop) == d->started) {
+			log_warning("daemon: steering is not attached at %s; waiting for rddr-attach", d->options->pin_dir);
+		} else if (r < 0 && r != -ENOENT && r != d->steering_error) {
+			err_r(r, "daemon: steering at %s cannot be used", d->options->pin_dir);
+		}
+		d->steering_error = r;
+		if (r == 0)
+			use_steering(d, steering);
+	}
+	rddr_daemon_publish(d);
+}
+
+static void upkeep(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	keep_steering(d);
+	rddr_loop_timer_set(d->loop, &d->upkeep, rddr_loop_now(d->loop) + UPKEEP_MS);
+}
+
+/* ---- the end ---- */
+
+static void worker_drained_here(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (--d->draining == 0)
+		rddr_loop_stop(d->loop);
+}
+
+static void worker_drained(void *ctx)
+{
+	if (rddr_loop_post(main_loop, worker_drained_here, ctx) < 0)
+		abort();
+}
+
+void rddr_daemon_drain(struct daemon *d, bool hand_over)
+{
+	if (d->ending) {
+		log_warning("daemon: asked again: ends at once");
+		rddr_loop_stop(d->loop);
+		return;
+	}
+	d->ending = true;
+	log_info("daemon: %s; sessions have %u ms to end", hand_over ? "another daemon takes over" : "ends", d->config->drain);
+	for (unsigned w = 0; w < d->n_workers; w++)
+		rddr_worker_set_steering(d->workers[w], NULL);
+	if (d->steering && !hand_over)
+		rddr_steering_rest(d->steering);
+	d->draining = d->n_workers;
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		if (rddr_worker_drain(d->workers[w], d->config->drain, worker_drained, d) < 0)
+			d->draining--;
+	}
+	for (size_t i = 0; i < d->n_sockets; i++)
+		free(d->sockets[i].service);
+	d->n_sockets = 0;
+	if (!d->draining)
+		rddr_loop_stop(d->loop);
+}
+
+/* ---- signals ---- */
+
+static void reload_ended(void *ctx, const char *error)
+{
+	(void)ctx;
+	if (error)
+		log_error("daemon: the config in use stays: %s", error);
+}
+
+static void on_signal(void *ctx, unsigned events)
+{
+	struct daemon *d = ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(d->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		if (rddr_reload(d, reload_ended, d) < 0)
+			log_warning("daemon: a reload is under way already");
+		return;
+	}
+	rddr_daemon_drain(d, false);
+}
+
+static int watch_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	d->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (d->signals < 0)
+		return err_r(-errno, "daemon: signals cannot be watched");
+	return rddr_loop_watch(d->loop, &d->signals_watch, d->signals, LOOP_IN, on_signal, d);
+}
+
+/* ---- begin, run, end ---- */
+
+static uint32_t fds_per_worker(unsigned workers)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 256;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t soft = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = soft;
+	}
+	rlim_t room = limit.rlim_cur > FDS_ASIDE ? limit.rlim_cur - FDS_ASIDE : 0;
+	return (uint32_t)((room < UINT32_MAX / 2 ? room : UINT32_MAX / 2) / workers);
+}
+
+static int begin_workers(struct daemon *d)
+{
+	uint32_t fds = fds_per_worker(d->config->workers);
+	uint32_t need = 0;
+
+	for (size_t i = 0; i < d->config->n_services; i++) {
+		uint32_t n = d->config->services[i]->n_instances + 1;
+		need = n > need ? n : need;
+	}
+	if (fds < need)
+		return err_r(-EMFILE, "daemon: RLIMIT_NOFILE leaves %u descriptors for each of %u workers, a session needs %u", fds,
+			     d->config->workers, need);
+	for (unsigned w = 0; w < d->config->workers; w++) {
+		int r = rddr_worker_new(w, d->config, fds, &d->workers[w]);
+		if (r < 0)
+			return err_r(r, "daemon: worker %u cannot be made", w);
+		d->n_workers++;
+	}
+	return 0;
+}
+
+static const char *control_path(const struct daemon *d)
+{
+	return d->options->control ? d->options->control : d->config->control;
+}
+
+static int begin_traffic(struct daemon *d)
+{
+	int r = 0;
+
+	if (d->options->takeover) {
+		r = rddr_takeover_inherit(d, control_path(d));
+		if (r == -ENOENT || r == -ECONNREFUSED) {
+			log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
+			r = 0;
+		}
+	}
+	if (r == 0)
+		r = rddr_daemon_listen(d);
+	for (unsigned w = 0; r == 0 && w < d->n_workers; w++) {
+		r = rddr_worker_start(d->workers[w]);
+		if (r < 0)
+			return err_r(r, "daemon: worker %u cannot be started", w);
+	}
+	if (r < 0)
+		return r;
+	upkeep(d);
+	if (d->options->takeover && d->inherited)
+		r = rddr_takeover_retire(control_path(d));
+	return r;
+}
+
+int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, struct config *config)
+{
+	*d = (struct daemon){ .options = options, .config = config, .signals = -1, .generation = 1 };
+	int r = rddr_loop_new(&d->loop);
+	if (r < 0)
+		return err_r(r, "daemon: no event loop");
+	main_loop = d->loop;
+	d->started = rddr_loop_now(d->loop);
+	d->upkeep = (struct timer){ .fn = upkeep, .ctx = d };
+	r = watch_signals(d);
+	if (r == 0)
+		r = rddr_scribe_start(SCRIBE_BYTES);
+	if (r == 0)
+		r = rddr_evidence_open(&config->evidence);
+	if (r == 0)
+		r = begin_workers(d);
+	if (r == 0)
+		r = begin_traffic(d);
+	if (r == 0 && *control_path(d))
+		r = rddr_commands_begin(d, control_path(d));
+	if (r == 0)
+		r = rddr_privileges_drop();
+	return r;
+}
+
+int rddr_daemon_run(struct daemon *d)
+{
+	log_info("daemon: rddrd " RDDR_VERSION " runs config=%s services=%zu workers=%u pid=%d", d->config->path,
+		 d->config->n_services, d->n_workers, (int)getpid());
+	return rddr_loop_run(d->loop);
+}
+
+void rddr_daemon_end(struct daemon *d)
+{
+	d->ending = true;
+	for (unsigned w = 0; w < d->n_workers; w++)
+		rddr_worker_free(&d->workers[w]);
+	rddr_control_free(&d->control);
+	rddr_steering_close(&d->steering);
+	rddr_steering_close(&d->retired);
+	for (size_t i = 0; i < d->n_sockets; i++)
+		free(d->sockets[i].service);
+	free(d->sockets);
+	rddr_config_put(&d->config);
+	if (d->signals >= 0)
+		rddr_loop_unwatch(d->loop, &d->signals_watch, d->signals);
+	rddr_own_close(&d->signals);
+	/* A reload that is still under way has the loop in its hands. */
+	while (d->reloading && rddr_loop_step(d->loop) == 0)
+		continue;
+	main_loop = NULL;
+	rddr_loop_free(&d->loop);
+	rddr_evidence_close();
+	log_info("daemon: ended");
+	rddr_scribe_stop();
+}

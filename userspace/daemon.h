@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * daemon.h - what the main thread holds: the config, the workers, the listening sockets, the steering, the control socket.
+ *
+ * daemon.c starts and ends it all and keeps the steering up; reload.c brings a new config in; takeover.c takes the listening
+ * sockets of a running daemon over, or gives its own away; commands.c answers the operator.
+ */
+#ifndef RDDR_DAEMON_H
+#define RDDR_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "config.h"
+#include "loop.h"
+#include "worker.h"
+
+struct control;
+struct plugin;
+struct steering;
+
+struct daemon_options {
+	const char *config;
+	const char *control;    /* overrides the config's; NULL: does not */
+	const char *plugin_dir;
+	const char *pin_dir;
+	bool has_log_level;     /* the command line's; the config's does not count then */
+	bool takeover;
+};
+
+/* A listening socket as the main thread knows it; the descriptor is its worker's to close. */
+struct daemon_socket {
+	int fd;
+	sa_family_t family;
+	unsigned worker;
+	unsigned slot;      /* steered: its place in the SOCKMAP; not a worker's number when it was inherited from more workers */
+	char *service;      /* the listening form: its name; NULL: steered */
+	struct addr address;
+};
+
+struct daemon {
+	const struct daemon_options *options;
+	struct loop *loop;
+	struct config *config;
+	uint64_t generation, started; /* started: ms on the loop's clock */
+	struct worker *workers[WORKERS_MAX];
+	unsigned n_workers;
+
+	struct daemon_socket *sockets;
+	size_t n_sockets;
+
+	struct steering *steering, *retired; /* retired: until every worker has let go of it */
+	bool published;                      /* the tables hold this config */
+	int steering_error;                  /* the last one, so that it is said once */
+	struct timer upkeep;
+
+	struct control *control;
+	int signals;
+	struct watch signals_watch;
+
+	bool inherited; /* sockets of a daemon that still runs */
+	bool reloading, ending;
+	pthread_t reload; /* while reloading */
+	unsigned draining; /* workers that have not drained yet */
+};
+
+/* Checks what only the daemon can (plugins and their params) and fills in the services. 0, or -EINVAL after the messages. */
+int rddr_daemon_bind(struct config *config, const char *plugin_dir);
+
+/* Starts everything; on failure what was started is ended by rddr_daemon_end. 0 or -errno, logged. */
+int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, struct config *config);
+/* Runs until the end was asked for and the sessions have ended. */
+int rddr_daemon_run(struct daemon *d);
+void rddr_daemon_end(struct daemon *d);
+
+/* Stops accepting and drains, then the loop stops. hand_over: another daemon has the traffic now. */
+void rddr_daemon_drain(struct daemon *d, bool hand_over);
+
+/* Runs fn(ctx) on each worker, and then done(d) on the main thread once all have. 0 or -ENOMEM. */
+int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d));
+
+/* Opens listening sockets that the config needs and closes those that it does not; tells the workers. 0 or -errno. */
+int rddr_daemon_listen(struct daemon *d);
+/* Puts the config's tables and the listeners into the kernel, when something is attached. */
+void rddr_daemon_publish(struct daemon *d);
+
+/* ---- reload.c ---- */
+
+/* Reads the config again, off the loop; then(ctx, error) comes on the main thread: NULL, or what was wrong. -EBUSY while one is under way. */
+int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), void *ctx);
+
+/* ---- takeover.c ---- */
+
+/* Takes the listening sockets of the daemon that answers at path into d->sockets. 0, -ENOENT (nobody is there) or -errno. */
+int rddr_takeover_inherit(struct daemon *d, const char *path);
+/* Tells it that the traffic is ours now. */
+int rddr_takeover_retire(const char *path);
+
+/* ---- commands.c ---- */
+
+int rddr_commands_begin(struct daemon *d, const char *path);
+
+/* ---- privileges.c ---- */
+
+/* Keeps only the capabilities that the daemon needs later on, and forbids gaining any. 0 or -errno. */
+int rddr_privileges_drop(void);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * reload.c - a new config under running sessions.
+ *
+ * It is read on a thread of its own, since names are resolved there, and checked whole. Then the workers get it, and once all have it, the kernel's
+ * tables: a connection steered by the new tables finds its service, and one that the old tables steered finds the old.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "evidence.h"
+#include "log.h"
+#include "own.h"
+
+struct reload {
+	struct daemon *daemon;
+	char *path;
+	struct config *config;
+	int error;
+	void (*then)(void *ctx, const char *error);
+	void *ctx;
+};
+
+static void finish(struct reload *r, const char *error)
+{
+	r->daemon->reloading = false;
+	pthread_join(r->daemon->reload, NULL);
+	r->then(r->ctx, error);
+	rddr_config_put(&r->config);
+	free(r->path);
+	free(r);
+}
+
+static void publish(struct daemon *d)
+{
+	d->published = false;
+	rddr_daemon_publish(d);
+}
+
+static const char *use(struct daemon *d, struct reload *r)
+{
+	if (r->config->workers != d->config->workers) {
+		log_warning("reload: workers stays %u; a restart, or --takeover, changes it", d->n_workers);
+		r->config->workers = d->config->workers;
+	}
+	int error = rddr_evidence_reopen(&r->config->evidence);
+	if (error < 0)
+		return "the evidence file cannot be opened (see the log)";
+
+	rddr_config_put(&d->config);
+	d->config = TAKE_PTR(r->config);
+	d->generation++;
+	if (d->config->has_log_level && !d->options->has_log_level)
+		rddr_log_set_level(d->config->log_level);
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		if (rddr_worker_set_config(d->workers[w], d->config) < 0)
+			return "out of memory";
+	}
+	if (rddr_daemon_listen(d) < 0)
+		log_error("reload: not every service listens (see above)");
+	if (rddr_daemon_barrier(d, publish) < 0)
+		return "out of memory";
+	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path, (unsigned long long)d->generation,
+		 d->config->n_services);
+	return NULL;
+}
+
+static void loaded(void *ctx)
+{
+	struct reload *r = ctx;
+	struct daemon *d = r->daemon;
+
+	if (d->ending)
+		finish(r, "the daemon ends");
+	else if (r->error < 0 || rddr_daemon_bind(r->config, d->options->plugin_dir) < 0)
+		finish(r, "the file has errors (see the log)");
+	else
+		finish(r, use(d, r));
+}
+
+static void *load(void *ctx)
+{
+	struct reload *r = ctx;
+
+	r->error = rddr_config_load(r->path, &r->config);
+	if (rddr_loop_post(r->daemon->loop, loaded, r) < 0)
+		abort();
+	return NULL;
+}
+
+int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), void *ctx)
+{
+	if (d->reloading || d->ending)
+		return -EBUSY;
+	struct reload *r = calloc(1, sizeof(*r));
+	char *path = strdup(d->options->config);
+	if (!r || !path) {
+		free(r);
+		free(path);
+		return -ENOMEM;
+	}
+	*r = (struct reload){ .daemon = d, .path = path, .then = then, .ctx = ctx };
+	log_info("reload: reads config=%s", path);
+	int error = -pthread_create(&d->reload, NULL, load, r);
+	if (error < 0) {
+		free(path);
+		free(r);
+		return error;
+	}
+	d->reloading = true;
+	return 0;
+}
