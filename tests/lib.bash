@@ -31,7 +31,9 @@ fi
 RDDR_PIN="/sys/fs/bpf/rddr-${RDDR_T%-}"
 RDDR_TMP="${RDDR_TMP_BASE:-/tmp}/rddr-${RDDR_T%-}"
 RDDR_CONTROL="$RDDR_TMP/control.sock"
-export RDDR_T RDDR_PIN RDDR_TMP RDDR_CONTROL
+# What rddr-attach notes down for rddr-detach.
+RDDR_STATE_DIR="$RDDR_TMP/state"
+export RDDR_T RDDR_PIN RDDR_TMP RDDR_CONTROL RDDR_STATE_DIR
 
 # Addresses, for tests to name instead of spelling out.
 CLIENT4=10.0.1.2
@@ -252,12 +254,16 @@ wait_tcp() { wait_for "a listener on $2 port $3 in $1" 30 _listens "$@"; }
 # --- servers ---------------------------------------------------------------------------------------------------------
 
 # start_nginx I [--page TEXT] [--conf LINES] [--http LINES] [--keepalive SECONDS] [--port PORT] [--no-log] [--real-headers] [--workers N]
-# nginx on server host I, or in another namespace when I is its name: its own prefix $RDDR_TMP/sI, pages in $RDDR_TMP/sI/www, the log
-# access.log. LINES go into the server block, or with --http into the http block. The answers of all of them to the same file are the same bytes
+#             [--ns NS] [--listen ADDRESS]
+# nginx on server host I, or in another namespace when I is its name or --ns says so: its own prefix $RDDR_TMP/sI, pages in $RDDR_TMP/sI/www,
+# the log access.log. LINES go into the server block, or with --http into the http block. The answers of all of them to the same file are the same bytes
 # (a fixed Date, no ETag, no Last-Modified) unless --real-headers says otherwise.
 start_nginx() {
-	local i=$1 ns name dir page="page of the house" conf="" http="" keepalive=75 port=80 log="access.log rddr" same=1 workers=1
+	local i=$1 ns name dir page="page of the house" conf="" http="" keepalive=75 port=80 log="access.log rddr" same=1 workers=1 listen="" address
 	shift
+	case $i in [0-9]*) ns=s$i ;; *) ns=$i ;; esac
+	name=nginx-$ns
+	dir="$RDDR_TMP/$ns"
 	while (($#)); do
 		case $1 in
 		--page) page=$2; shift 2 ;;
@@ -266,15 +272,16 @@ start_nginx() {
 		--keepalive) keepalive=$2; shift 2 ;;
 		--port) port=$2; shift 2 ;;
 		--workers) workers=$2; shift 2 ;;
+		--ns) ns=$2; shift 2 ;;
+		--listen) listen=$2; shift 2 ;;
 		--no-log) log=off; shift ;;
 		--real-headers) same=""; shift ;;
 		--*) say "start_nginx: what is $1?"; return 2 ;;
 		*) page=$1; shift ;;
 		esac
 	done
-	case $i in [0-9]*) ns=s$i ;; *) ns=$i ;; esac
-	name=nginx-$ns
-	dir="$RDDR_TMP/$ns"
+	address=$listen
+	listen=${listen:+listen $listen:$port backlog=4096;}
 	mkdir -p "$dir/www" "$dir/tmp"
 	[[ $log == off ]] || log=$dir/$log
 	set_page "$i" "$page"
@@ -303,15 +310,14 @@ start_nginx() {
 			${same:+etag off; add_header Last-Modified \"\"; more_set_headers \"Date: Thu, 01 Jan 1970 00:00:00 GMT\";}
 			$http
 			server {
-				listen $port backlog=4096;
-				listen [::]:$port backlog=4096;
+				${listen:-listen $port backlog=4096; listen [::]:$port backlog=4096;}
 				root $dir/www;
 				$conf
 			}
 		}
 	END
 	spawn "$name" "$ns" nginx -p "$dir" -e "$dir/error.log" -c "$dir/nginx.conf" || return
-	if ! wait_tcp "$ns" 0.0.0.0 "$port"; then
+	if ! wait_tcp "$ns" "${address:-0.0.0.0}" "$port"; then
 		say "nginx: $(tail -3 "$dir/error.log" "$RDDR_TMP/$name.log")"
 		return 1
 	fi
@@ -368,7 +374,7 @@ _rddrd_up() {
 # counter SERVICE NAME: a counter's value, 0 when there is none. SERVICE "-": the daemon's own; "kernel": of the kernel programs.
 counter() {
 	ctl --json counters | jq -r --arg s "$1" --arg c "$2" \
-		'(if $s == "-" then .daemon elif $s == "kernel" then .kernel else .services[$s] end)[$c] // 0'
+		'(if $s == "-" then .daemon elif $s == "kernel" then .steering else .services[$s] end)[$c] // 0'
 }
 
 # skip_unless_kernel FEATURE PROBE...: the only way to skip. The probe is a command that really tries the feature.
