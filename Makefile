@@ -109,7 +109,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DAEMON)
 
-# Small programs that tests and the bench use: tests/tools/NAME.c stands alone.
+# Small programs that tests and the bench use: tests/tools/NAME.c stands alone, but for those named here.
+$(BUILD)/tests/tools/dial: $(LIBRARY)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LD,$@)

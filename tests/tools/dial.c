@@ -116,7 +116,7 @@ static void finish(struct tool *tool, enum dial_outcome outcome)
 		else
 			rddr_own_close(&dial->fd);
 	}
-	rddr_loop_defer(tool->loop, &tool->next);
+	rddr_loop_again(tool->loop, &tool->next);
 }
 
 static void on_done(struct dial *dial, enum dial_outcome outcome)
@@ -174,7 +174,7 @@ static int run(const struct options *options)
 		fprintf(stderr, "dial: no event loop: %s\n", strerror(-r));
 		return 1;
 	}
-	rddr_loop_defer(tool.loop, &tool.next);
+	rddr_loop_again(tool.loop, &tool.next);
 	r = rddr_loop_run(tool.loop);
 	if (r < 0)
 		fprintf(stderr, "dial: event loop: %s\n", strerror(-r));
