@@ -157,30 +157,31 @@ static bool writable(void)
 	return !stalled;
 }
 
-static void report_dropped(void)
-{
-	unsigned long long n = atomic_exchange_explicit(&dropped, 0, memory_order_relaxed);
-	char message[64], line[LINE_MAX_BYTES];
-	int len;
-
-	if (!n)
-		return;
-	len = snprintf(message, sizeof(message), "log: lines were dropped count=%llu", n);
-	if (!write_whole(line, make_line(line, LOG_LEVEL_WARNING, message, (size_t)len, true)))
-		atomic_fetch_add_explicit(&dropped, n, memory_order_relaxed);
-}
-
-/* On the scribe's thread. */
+/*
+ * On the scribe's thread. How many lines were dropped goes out in one piece with the next line: where there is room for
+ * that one, there is for both. Not while the queue is close to full: a flood would get a report with each of its lines.
+ */
 static void write_queued(void *ctx, const char *line, size_t len)
 {
+	unsigned long long n = 0;
+	char both[2 * LINE_MAX_BYTES], message[64];
+	size_t at = 0;
+
 	(void)ctx;
-	if (!writable() || !write_whole(line, len)) {
+	if (!writable()) {
 		atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
 		return;
 	}
-	/* Not while the queue is close to full: a flood would get a report behind each of its lines. */
-	if (atomic_load_explicit(&dropped, memory_order_relaxed) && rddr_scribe_has_room() && writable())
-		report_dropped();
+	if (rddr_scribe_has_room())
+		n = atomic_exchange_explicit(&dropped, 0, memory_order_relaxed);
+	if (n) {
+		int message_len = snprintf(message, sizeof(message), "log: lines were dropped count=%llu", n);
+
+		at = make_line(both, LOG_LEVEL_WARNING, message, (size_t)message_len, true);
+	}
+	memcpy(both + at, line, len);
+	if (!write_whole(both, at + len))
+		atomic_fetch_add_explicit(&dropped, n + 1, memory_order_relaxed);
 }
 
 static void emit(enum log_level level, const char *message, size_t len, bool whole)

@@ -160,10 +160,14 @@ void rddr_scribe_stop(void)
 /* A place for size bytes in one piece, or NULL when there is none. */
 static struct entry *reserve(size_t size)
 {
-	size_t rest = scribe.capacity - scribe.head;
-	size_t padding = size > rest ? rest : 0;
-	struct entry *entry = (struct entry *)(scribe.ring + scribe.head);
+	size_t rest, padding;
+	struct entry *entry;
 
+	if (!scribe.used)
+		scribe.head = scribe.tail = 0; /* an empty ring takes what is as long as itself */
+	rest = scribe.capacity - scribe.head;
+	padding = size > rest ? rest : 0;
+	entry = (struct entry *)(scribe.ring + scribe.head);
 	if (size + padding > scribe.capacity - scribe.used)
 		return NULL;
 	if (padding) {
