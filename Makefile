@@ -196,11 +196,12 @@ SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
 MAN_PAGES := $(wildcard docs/*.[1-8])
 .PHONY: install
 install: all ## install under $(PREFIX) (DESTDIR is honoured)
-	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr include share/doc/rddr) \
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include share/doc/rddr) \
 		$(foreach n,$(sort $(patsubst .%,%,$(suffix $(MAN_PAGES)))),$(DESTDIR)$(PREFIX)/share/man/man$(n))
 	$(Q)install -m 755 $(BUILD)/rddrctl $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install -m 755 $(BUILD)/rddrd $(BUILD)/rddr-steer $(SCRIPTS:%=scripts/%) $(DESTDIR)$(PREFIX)/sbin/
-	$(Q)install -m 644 $(PLUGIN_FILES) scripts/lib.sh $(DESTDIR)$(PREFIX)/lib/rddr/
+	$(Q)install -m 644 $(PLUGIN_FILES) $(DESTDIR)$(PREFIX)/lib/rddr/diff/
+	$(Q)install -m 644 $(filter-out $(SCRIPTS:%=scripts/%),$(wildcard scripts/*)) $(DESTDIR)$(PREFIX)/lib/rddr/
 	$(Q)install -m 644 diff/rddr_diff.h $(DESTDIR)$(PREFIX)/include/
 	$(Q)install -m 644 README.md LICENSE CHANGELOG.md diff/skeleton.c $(DESTDIR)$(PREFIX)/share/doc/rddr/
 	$(Q)$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(m)))/ &&) true
