@@ -211,8 +211,10 @@ static void rest_at_neutral_point(struct rddr_session *s)
 		struct endpoint *ep = &s->many[i];
 
 		if (ep->state == ENDPOINT_OPEN && ep->in.end != RDDR_END_OPEN && present(ep) &&
-		    !rddr_stream_unconsumed(&ep->in))
+		    !rddr_stream_unconsumed(&ep->in)) {
 			rddr_endpoint_rest(ep);
+			s->stirred = true;
+		}
 		taking_part += present(ep);
 		resting += present(ep) && ep->state == ENDPOINT_IDLE;
 	}
@@ -333,7 +335,7 @@ static bool stuck(const struct rddr_session *s)
 
 	if (source->consumed - source->released >= s->service->limits.buffer && !rddr_session_reports(s))
 		return true;
-	if (!s->fanin_waits)
+	if (!s->fanin_waits || all_consumed(s))
 		return false;
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct stream *in = &s->many[i].in;
@@ -370,8 +372,14 @@ static bool judge(struct rddr_session *s, bool arrived)
 		progressed = true;
 	if (s->phase != SESSION_OPEN)
 		return true;
-	if (s->failed || stuck(s)) {
-		rddr_session_deny(s, s->failed ? RDDR_DENIED_FAILED : RDDR_DENIED_LIMIT, NULL);
+	if (s->failed) {
+		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
+		return true;
+	}
+	if (stuck(s)) {
+		static const struct rddr_finding finding = { .why = "what has come cannot be judged, and no more can come" };
+
+		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
 		return true;
 	}
 	rest_at_neutral_point(s);

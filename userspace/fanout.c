@@ -212,10 +212,19 @@ void rddr_fanout_reclaim(struct rddr_session *s)
 	rddr_endpoint_reclaim(&s->lone, keep);
 }
 
+/* Most events are the many's: then nothing of this is due. */
+static bool nothing_due(const struct rddr_session *s)
+{
+	return !s->stirred && !rddr_buffer_len(&s->lone.in.bytes) && s->lone.in.end == RDDR_END_OPEN;
+}
+
 bool rddr_fanout_run(struct rddr_session *s)
 {
 	bool moved = read_lone(s);
 
+	if (!moved && nothing_due(s))
+		return false;
+	s->stirred = false;
 	if (s->lone.in.end == RDDR_END_RESET) {
 		rddr_session_close(s, SESSION_END_LONE_RESET);
 		return true;

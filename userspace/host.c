@@ -13,6 +13,7 @@ static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *d
 {
 	if (ep->state == ENDPOINT_CLOSED || ep->broken)
 		return;
+	s->stirred = true;
 	if (ep->out.own + len > s->service->limits.buffer || rddr_outq_own(&ep->out, data, len) < 0)
 		s->failed = true;
 }

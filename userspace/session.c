@@ -327,6 +327,18 @@ static void pump_denied(struct rddr_session *s)
 		rddr_session_close(s, SESSION_END_DENIED);
 }
 
+/* Whether going through both directions once more can move anything without another event. */
+static bool goes_on(const struct rddr_session *s)
+{
+	if (s->stirred || (s->lone.readable && s->lone.in.end == RDDR_END_OPEN))
+		return true;
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->many[i].readable && s->many[i].in.end == RDDR_END_OPEN)
+			return true;
+	}
+	return false;
+}
+
 void rddr_session_pump(struct rddr_session *s)
 {
 	bool moved = true;
@@ -342,6 +354,7 @@ void rddr_session_pump(struct rddr_session *s)
 		moved = rddr_fanout_run(s);
 		if (s->phase == SESSION_OPEN)
 			moved |= rddr_fanin_run(s);
+		moved = moved && goes_on(s);
 	}
 	if (s->phase == SESSION_OPEN && s->lone.broken)
 		rddr_session_close(s, SESSION_END_LONE_RESET);

@@ -68,6 +68,7 @@ struct rddr_session {
 	bool all_rested;     /* every one of the many closed at a neutral point */
 	bool fanout_waits;   /* modify_traffic wants more before it can tell */
 	bool fanin_waits;    /* so does diff_traffic, and no stream is without bytes */
+	bool stirred;        /* the other direction has something new to do: bytes of the plugin's own, an end that rests */
 	bool failed;         /* memory ran out, or a plugin broke its contract */
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
