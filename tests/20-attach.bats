@@ -29,8 +29,8 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 }
 
 @test "the mark and its mask are those of the kernel programs" {
-	grep -iE "RDDR_FWMARK +$(sed -n 's/^MARK=//p' "$RDDR_ROOT/scripts/lib.sh")u" "$RDDR_ROOT/bpf/shared.h"
-	grep -iE "RDDR_FWMARK_MASK +$(sed -n 's/^MASK=//p' "$RDDR_ROOT/scripts/lib.sh")u" "$RDDR_ROOT/bpf/shared.h"
+	grep -iE "RDDR_FWMARK[[:space:]]+$(sed -n 's/^MARK=//p' "$RDDR_ROOT/scripts/lib.sh")u" "$RDDR_ROOT/bpf/shared.h"
+	grep -iE "RDDR_FWMARK_MASK[[:space:]]+$(sed -n 's/^MASK=//p' "$RDDR_ROOT/scripts/lib.sh")u" "$RDDR_ROOT/bpf/shared.h"
 }
 
 @test "each command that changes something is shown" {
@@ -207,12 +207,13 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 @test "pins that outlived their network namespace are replaced" {
 	attach_all
 	ip netns del "${RDDR_T}g"
-	in_ns c "$RDDR_ROOT/scripts/rddr-attach" --interface eth0 --pin-dir "$RDDR_PIN"
-	in_ns c tc filter show dev eth0 ingress | grep 0x52444452
+	in_ns c ip link add eth9 type veth peer name eth10
+	in_ns c "$RDDR_ROOT/scripts/rddr-attach" --interface eth9 --pin-dir "$RDDR_PIN"
+	in_ns c tc filter show dev eth9 ingress | grep 0x52444452
 	in_ns c bpftool -j link show | jq -e --argjson n "$(in_ns c stat -L -c %i /proc/self/ns/net)" '.[] | select(.netns_ino == $n)'
 	in_ns c "$RDDR_ROOT/scripts/rddr-detach" --pin-dir "$RDDR_PIN"
 	[[ ! -e $RDDR_PIN ]]
-	[[ -z $(in_ns c tc qdisc show dev eth0 clsact) ]]
+	[[ -z $(in_ns c tc qdisc show dev eth9 clsact) ]]
 }
 
 @test "two at once wait for each other" {

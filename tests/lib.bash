@@ -143,7 +143,8 @@ topology_down() {
 		done
 		ip netns del "$ns"
 	done
-	[[ -d $RDDR_PIN ]] && rm -rf "$RDDR_PIN"
+	# rddr-steer builds the next state beside the pins, and sets an old one aside.
+	rm -rf "$RDDR_PIN" "$RDDR_PIN~"*
 	if line=$(_memory_errors); then
 		say "$line"
 		status=1
@@ -387,10 +388,10 @@ skip_unless_kernel() {
 # --- what remains ----------------------------------------------------------------------------------------------------
 
 # leftovers: prints what this test left behind: namespaces, processes, pins, files; nothing when it is clean.
-leftovers() { _ours "^${RDDR_T%-}(-|\$)"; }
+leftovers() { _ours "^${RDDR_T%-}(-|~|\$)"; }
 
 # ours: the same for all tests of this build directory.
-ours() { _ours "^r[0-9x]+-$(_build_hash)[0-9a-f]{4}(-|\$)"; }
+ours() { _ours "^r[0-9x]+-$(_build_hash)[0-9a-f]{4}(-|~|\$)"; }
 
 # Whatever has a name that matches the pattern.
 _ours() {
