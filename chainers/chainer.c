@@ -370,15 +370,12 @@ static bool is_own(const struct dial_request *request, const struct addr *target
 	for (size_t i = 0; i < request->n_own; i++) {
 		const struct addr *own = &request->own[i];
 
-		if (rddr_addr_port(own) != rddr_addr_port(target))
+		if (own->sa.sa_family != target->sa.sa_family || rddr_addr_port(own) != rddr_addr_port(target))
 			continue;
 		if (rddr_addr_same_host(own, target))
 			return true;
-		/* A wildcard target is this host. '::' may take IPv4 as well. */
-		if (rddr_addr_is_wildcard(target))
-			return true;
-		if (rddr_addr_is_wildcard(own) && (own->sa.sa_family == AF_INET6 || target->sa.sa_family == AF_INET) &&
-		    rddr_addr_is_local(target))
+		/* A wildcard as target is this host. */
+		if (rddr_addr_is_wildcard(target) || (rddr_addr_is_wildcard(own) && rddr_addr_is_local(target)))
 			return true;
 	}
 	return false;

@@ -65,7 +65,7 @@ struct dial_request {
 	struct loop *loop;
 	const struct addr *client;      /* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
-	const struct addr *own;         /* the daemon's own listening addresses (wildcards included), never dialled; '::' stands for IPv4 too */
+	const struct addr *own;         /* the daemon's own listening addresses (wildcards included), never dialled; '::' is IPv6 alone */
 	size_t n_own;
 };
 

@@ -18,9 +18,11 @@ static int check(const struct chainer_conf *conf, bool steered, char *err, size_
 		return rddr_chainer_refuse(err, errlen, "remote: %s: has no port", text);
 	if (rddr_addr_is_wildcard(&conf->remote))
 		return rddr_chainer_refuse(err, errlen, "remote: %s: is no server's address", text);
-	if (conf->has_local && conf->local.sa.sa_family != conf->remote.sa.sa_family)
-		return rddr_chainer_refuse(err, errlen, "local: is of another family (IPv4, IPv6) than remote %s",
+	if (conf->has_local && conf->local.sa.sa_family != conf->remote.sa.sa_family) {
+		rddr_addr_format(&conf->local, text, sizeof(text));
+		return rddr_chainer_refuse(err, errlen, "local: %s: is of another family (IPv4, IPv6) than remote",
 					   text);
+	}
 	return 0;
 }
 
