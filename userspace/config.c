@@ -184,9 +184,7 @@ static bool is_original(struct reader *r, const struct node *root)
 
 		original = original || value;
 		if (value && services)
-			rddr_config_read_fault(r, value->mark, &at,
-					       "of an original RDDR file, together with services (line %u)",
-					       services->mark.line);
+			rddr_config_read_fault(r, value->mark, &at, "of an original RDDR file, together with services");
 	}
 	return original && !services;
 }

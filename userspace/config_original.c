@@ -156,13 +156,19 @@ static const struct field original_fields[] = {
 
 void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common)
 {
+	struct service *service;
 	struct field all[24];
 
 	if (common.n + ARRAY_LEN(original_fields) > ARRAY_LEN(all))
 		abort(); /* a table grew */
 	memcpy(all, common.list, common.n * sizeof(*all));
 	memcpy(all + common.n, original_fields, sizeof(original_fields));
-	if (rddr_config_service_add(r, SERVICE, root->mark))
-		rddr_config_read_mapping(r, root, NULL, (struct fields){all, common.n + ARRAY_LEN(original_fields)},
-					 r->config);
+	service = rddr_config_service_add(r, SERVICE, root->mark);
+	if (!service)
+		return;
+	rddr_config_read_mapping(r, root, NULL, (struct fields){all, common.n + ARRAY_LEN(original_fields)}, r->config);
+	/* The defaults were not read yet when the service was made. */
+	service->deadlines = r->deadlines;
+	service->noise = r->noise;
+	service->limits = r->limits;
 }
