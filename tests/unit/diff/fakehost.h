@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fakehost.h - drives a plugin as the core does, and records what it asked for.
+ *
+ * A session here has its streams from the beginning; a test shows more and more of them to the plugin. Whatever breaks
+ * the contract of rddr_diff.h ends the program with a message.
+ */
+#ifndef RDDR_TEST_FAKEHOST_H
+#define RDDR_TEST_FAKEHOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "noise_budget.h"
+#include "rddr_diff.h"
+
+#define FAKE_ENDS (RDDR_MAX_INSTANCES + 1)
+#define FAKE_LONE RDDR_MAX_INSTANCES
+
+struct fake_out {
+	uint8_t *data;
+	size_t len, room;
+};
+
+struct fake_stream {
+	const uint8_t *data;
+	size_t len;
+	enum rddr_end_state end; /* behind the last byte */
+	size_t shown, consumed;
+	bool end_shown;
+};
+
+struct rddr_session {
+	const struct rddr_diff_plugin *plugin;
+	void *state, *params;
+	unsigned n;
+	struct fake_stream in[FAKE_ENDS];
+	struct fake_out out[FAKE_ENDS];
+
+	struct noise_budget budget;
+	struct noise_account account;
+
+	size_t source;	 /* of instance 0: bytes released or discarded */
+	size_t released; /* of them released */
+	size_t modified; /* where the plugin's segments have got to */
+	bool in_diff, in_modify, in_denial;
+	unsigned neutrals, answers, logs, calls;
+	uint64_t neutral_state;
+	bool boundary;
+
+	enum rddr_verdict verdict; /* the last one */
+	struct rddr_finding finding;
+	size_t finding_at; /* in the streams */
+	char rejected[160];
+};
+
+static inline void fake_fail(const char *what)
+{
+	fprintf(stderr, "fakehost: the plugin broke the contract: %s\n", what);
+	abort();
+}
+
+static inline void fake_need(bool holds, const char *what)
+{
+	if (!holds)
+		fake_fail(what);
+}
+
+static inline void fake_append(struct fake_out *out, const void *data, size_t len)
+{
+	if (len == 0)
+		return;
+	if (out->room - out->len < len) {
+		out->room = (out->len + len) * 2;
+		out->data = realloc(out->data, out->room);
+		fake_need(out->data != NULL, "out of memory");
+	}
+	memcpy(out->data + out->len, data, len);
+	out->len += len;
+}
+
+static inline void fake_emit(struct rddr_session *s, uint32_t end, const void *data, size_t len)
+{
+	fake_need(end == RDDR_LONE || end < s->n, "emits to an end that there is not");
+	fake_append(&s->out[end == RDDR_LONE ? FAKE_LONE : end], data, len);
+}
+
+/* How much of the source is consumed is known when the call returns; fake_diff looks. */
+static inline void fake_release(struct rddr_session *s, size_t len)
+{
+	fake_need(s->in_diff && s->source + len <= s->in[0].shown, "releases what is not there");
+	fake_append(&s->out[FAKE_LONE], s->in[0].data + s->source, len);
+	s->source += len;
+	s->released += len;
+}
+
+static inline void fake_discard(struct rddr_session *s, size_t len)
+{
+	fake_need(s->in_diff && s->source + len <= s->in[0].shown, "discards what is not there");
+	s->source += len;
+}
+
+static inline void fake_segment_own(struct rddr_session *s, unsigned instance, const void *data, size_t len)
+{
+	fake_need(s->in_modify && instance < s->n, "makes a segment out of place");
+	fake_append(&s->out[instance], data, len);
+}
+
+static inline void fake_segment_ref(struct rddr_session *s, unsigned instance, size_t offset, size_t len)
+{
+	const struct fake_stream *lone = &s->in[FAKE_LONE];
+
+	fake_need(len <= lone->shown - lone->consumed && offset <= lone->shown - lone->consumed - len,
+		  "makes a segment of what is not there");
+	fake_segment_own(s, instance, lone->data + lone->consumed + offset, len);
+}
+
+static inline void fake_neutral(struct rddr_session *s, uint64_t state)
+{
+	s->neutrals++;
+	s->neutral_state = state;
+}
+
+static inline bool fake_charge_noise(struct rddr_session *s, size_t run)
+{
+	fake_need(s->in_diff && run > 0, "charges noise out of place");
+	return rddr_noise_budget_charge(&s->account, &s->budget, run);
+}
+
+static inline void fake_begin_answer(struct rddr_session *s)
+{
+	s->answers++;
+	rddr_noise_budget_begin(&s->account);
+}
+
+static inline void fake_log(struct rddr_session *s, const char *text)
+{
+	fake_need(text && *text, "logs nothing");
+	s->logs++;
+}
+
+static const struct rddr_host fake_host = {
+	.size = sizeof(fake_host),
+	.version = RDDR_DIFF_ABI,
+	.emit = fake_emit,
+	.release = fake_release,
+	.discard = fake_discard,
+	.segment_ref = fake_segment_ref,
+	.segment_own = fake_segment_own,
+	.neutral = fake_neutral,
+	.charge_noise = fake_charge_noise,
+	.begin_answer = fake_begin_answer,
+	.log = fake_log,
+};
+
+/* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
+ * caller. */
+static inline int fake_begin_within(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n,
+				    bool filter, const char *params, struct noise_budget budget)
+{
+	struct rddr_diff_create args = {
+		.size = sizeof(args),
+		.direction = RDDR_INCOMING,
+		.instances = n,
+		.do_filter = filter,
+		.service = "test",
+		.limit = 1 << 20,
+		.host = &fake_host,
+		.session = s,
+	};
+	char err[256] = "";
+	int r = 0;
+
+	memset(s, 0, sizeof(*s));
+	s->plugin = plugin;
+	s->n = n;
+	s->budget = budget;
+	args.noise_run = s->budget.run;
+	if (params)
+		r = plugin->validate_params(params, &s->params, err, sizeof(err));
+	if (r < 0) {
+		fake_need(err[0] != '\0', "refuses without a message");
+		return r;
+	}
+	args.params = s->params;
+	return plugin->create ? plugin->create(&args, &s->state) : 0;
+}
+
+static inline int fake_begin(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n, bool filter,
+			     const char *params)
+{
+	return fake_begin_within(s, plugin, n, filter, params, (struct noise_budget){.run = 256, .share = 20});
+}
+
+static inline void fake_end(struct rddr_session *s)
+{
+	if (s->plugin->destroy && s->state)
+		s->plugin->destroy(s->state);
+	if (s->plugin->free_params && s->params)
+		s->plugin->free_params(s->params);
+	for (unsigned i = 0; i < FAKE_ENDS; i++)
+		free(s->out[i].data);
+}
+
+static inline void fake_set(struct fake_stream *in, const void *data, size_t len, enum rddr_end_state end)
+{
+	*in = (struct fake_stream){.data = data, .len = len, .end = end};
+}
+
+/*
+ * A view of what is shown and not consumed. It is a copy that ends where the view does, freed by the caller: a plugin
+ * that looks behind it is seen by the address sanitizer and by valgrind.
+ */
+static inline struct rddr_view fake_view(const struct fake_stream *in, void **copy)
+{
+	size_t len = in->shown - in->consumed;
+	struct rddr_view view = {.len = len, .end = in->end_shown ? in->end : RDDR_END_OPEN};
+
+	*copy = len ? malloc(len) : NULL;
+	if (len) {
+		fake_need(*copy != NULL, "out of memory");
+		view.data = memcpy(*copy, in->data + in->consumed, len);
+	}
+	return view;
+}
+
+static inline void fake_take_result(struct rddr_session *s, const struct rddr_view views[],
+				    const struct rddr_diff_result *result)
+{
+	size_t progress = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		fake_need(result->consumed[i] <= views[i].len, "consumes more than it was shown");
+		s->in[i].consumed += result->consumed[i];
+		progress += result->consumed[i];
+	}
+	fake_need(s->verdict != RDDR_AGREE || progress > 0, "agrees and makes no progress");
+	fake_need(s->verdict != RDDR_WAIT || progress == 0, "waits and makes progress");
+	fake_release(s, result->release);
+	fake_need(s->source <= s->in[0].consumed, "releases what it did not consume");
+	rddr_noise_budget_note(&s->account, result->consumed[0]);
+	if (progress)
+		s->boundary = result->boundary;
+}
+
+/* Calls diff_traffic once. */
+static inline enum rddr_verdict fake_diff_once(struct rddr_session *s)
+{
+	struct rddr_diff_result result = {.size = sizeof(result)};
+	struct rddr_view views[RDDR_MAX_INSTANCES];
+	void *copies[RDDR_MAX_INSTANCES];
+
+	for (unsigned i = 0; i < s->n; i++)
+		views[i] = fake_view(&s->in[i], &copies[i]);
+	s->in_diff = true;
+	s->calls++;
+	s->verdict = s->plugin->diff_traffic(s->state, views, s->n, &result);
+	if (s->verdict == RDDR_DIVERGE) {
+		fake_need(result.finding.why[0] != '\0', "diverges and does not say why");
+		fake_need(result.finding.instance < s->n && result.finding.other < s->n, "names no instance");
+		fake_need(result.finding.instance != result.finding.other, "names one instance twice");
+		s->finding = result.finding;
+		s->finding_at = s->in[result.finding.instance].consumed + result.finding.offset;
+	} else {
+		fake_take_result(s, views, &result);
+	}
+	s->in_diff = false;
+	for (unsigned i = 0; i < s->n; i++)
+		free(copies[i]);
+	return s->verdict;
+}
+
+/* Calls diff_traffic as long as it makes progress. False: it diverged. */
+static inline bool fake_diff(struct rddr_session *s)
+{
+	while (fake_diff_once(s) == RDDR_AGREE)
+		;
+	return s->verdict != RDDR_DIVERGE;
+}
+
+static inline void fake_show(struct fake_stream *in, size_t bytes)
+{
+	in->shown += bytes < in->len - in->shown ? bytes : in->len - in->shown;
+	in->end_shown |= in->shown == in->len;
+}
+
+/* Shows everything at once. */
+static inline bool fake_diff_whole(struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		fake_show(&s->in[i], SIZE_MAX);
+	return fake_diff(s);
+}
+
+/* Shows a stream after the other a byte more; ends come after the last bytes. */
+static inline bool fake_diff_dribbled(struct rddr_session *s)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (unsigned i = 0; i < s->n; i++) {
+			struct fake_stream *in = &s->in[i];
+
+			if (in->end_shown)
+				continue;
+			if (in->shown == in->len)
+				in->end_shown = true;
+			else
+				in->shown++;
+			more = true;
+			if (!fake_diff(s))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* xorshift: the same on every machine. */
+static inline uint32_t fake_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return (uint32_t)(*seed >> 16);
+}
+
+/* Shows pieces of at most largest bytes of streams in any order. */
+static inline bool fake_diff_chunked(struct rddr_session *s, uint64_t seed, size_t largest)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		left += !s->in[i].end_shown;
+	while (left > 0) {
+		struct fake_stream *in = &s->in[fake_random(&seed) % s->n];
+
+		if (in->end_shown)
+			continue;
+		in->shown += fake_random(&seed) % (largest + 1);
+		if (in->shown > in->len)
+			in->shown = in->len;
+		if (in->shown == in->len && fake_random(&seed) % 2) {
+			in->end_shown = true;
+			left--;
+		}
+		if (fake_random(&seed) % 4 && !fake_diff(s))
+			return false;
+	}
+	return fake_diff(s);
+}
+
+/* Calls modify_traffic as long as it makes progress. False: it rejected. */
+static inline bool fake_modify(struct rddr_session *s)
+{
+	struct fake_stream *lone = &s->in[FAKE_LONE];
+	enum rddr_modify modify;
+
+	do {
+		struct rddr_modify_result result = {.size = sizeof(result)};
+		void *copy;
+		struct rddr_view view = fake_view(lone, &copy);
+
+		s->in_modify = true;
+		modify = s->plugin->modify_traffic(s->state, &view, &result);
+		s->in_modify = false;
+		fake_need(result.consumed <= view.len, "consumes more than it was shown");
+		fake_need(modify != RDDR_MODIFY_WAIT || result.consumed == 0, "waits and makes progress");
+		for (unsigned i = 0; i < s->n && modify == RDDR_SAME_FOR_ALL; i++)
+			fake_append(&s->out[i], view.data, result.consumed);
+		free(copy);
+		if (modify == RDDR_REJECT) {
+			fake_need(result.why[0] != '\0', "rejects and does not say why");
+			memcpy(s->rejected, result.why, sizeof(s->rejected));
+			return false;
+		}
+		lone->consumed += result.consumed;
+		if (result.consumed == 0)
+			break;
+	} while (modify != RDDR_MODIFY_WAIT && lone->consumed < lone->shown);
+	return true;
+}
+
+#endif
