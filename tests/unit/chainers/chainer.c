@@ -106,7 +106,7 @@ static void seen(void *ctx, unsigned events)
 static void connects(const char *place)
 {
 	struct addr server = at(place), client = at("127.0.0.1:9"), from;
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = to(&server);
 	struct run run;
 	char byte;
@@ -125,7 +125,7 @@ static void connects(const char *place)
 	assert_true(fcntl(run.dial.fd, F_GETFD) & FD_CLOEXEC);
 
 	/* The watch that the dial left behind goes on for another. */
-	_owned_fd_ int fd = accept_from(listener, &from);
+	_held_fd_ int fd = accept_from(listener, &from);
 	rddr_loop_retarget(run.loop, &run.dial.watch, seen, &run);
 	assert_int_equal(write(fd, "x", 1), 1);
 	assert_int_equal(rddr_loop_run(run.loop), 0);
@@ -179,7 +179,7 @@ static void test_unreachable(void **state)
 static void test_reset_at_once(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = at("127.0.0.1:9"), from;
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = to(&server);
 	const struct linger reset = {.l_onoff = 1};
 	struct run run;
@@ -200,7 +200,7 @@ static void test_reset_at_once(void **state)
 static void test_greeting(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = at("127.0.0.1:9"), from;
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = to(&server);
 	struct run run;
 	char text[8];
@@ -220,7 +220,7 @@ static void test_greeting(void **state)
 static void test_cancel(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = at("127.0.0.1:9");
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = to(&server);
 	int before = next_fd();
 	struct timer later = {0};
@@ -247,7 +247,7 @@ static void test_cancel(void **state)
 static void test_dial_again(void **state)
 {
 	struct addr server = at("127.0.0.1"), nobody = at("127.0.0.1:1"), client = at("127.0.0.1:9");
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf first = to(&nobody), second = to(&server);
 	struct run run;
 
@@ -319,7 +319,7 @@ static void test_local(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct addr server = at(cases[i].server), client = at("127.0.0.1:9"), local = at(cases[i].local), from;
-		_owned_fd_ int listener = listen_at(&server), blocker = -1;
+		_held_fd_ int listener = listen_at(&server), blocker = -1;
 		struct chainer_conf conf = to(&server);
 		struct run run;
 
@@ -335,7 +335,7 @@ static void test_local(void **state)
 			fail_msg("%s from %s: %s, %s", cases[i].server, cases[i].local, rddr_dial_outcome_name(outcome),
 				 strerror(run.dial.error));
 		if (outcome == DIAL_CONNECTED) {
-			_owned_fd_ int fd = accept_from(listener, &from);
+			_held_fd_ int fd = accept_from(listener, &from);
 
 			assert_true(rddr_addr_same_host(&from, &local));
 			assert_true(!rddr_addr_port(&local) || rddr_addr_equal(&from, &local));
@@ -351,7 +351,7 @@ static void test_local(void **state)
 static void test_local_port_shared(void **state)
 {
 	struct addr servers[] = {at("127.0.0.1"), at("127.0.0.2")}, client = at("127.0.0.1:9");
-	_owned_fd_ int first = listen_at(&servers[0]), second = listen_at(&servers[1]);
+	_held_fd_ int first = listen_at(&servers[0]), second = listen_at(&servers[1]);
 	struct run runs[2];
 
 	(void)state;

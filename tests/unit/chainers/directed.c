@@ -59,7 +59,7 @@ static void test_dials_remote(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		struct addr server = at(places[i]), elsewhere = at("192.0.2.1:9"), client = at("127.0.0.1:9"), from;
-		_owned_fd_ int listener = listen_at(&server);
+		_held_fd_ int listener = listen_at(&server);
 		struct chainer_conf conf = {.ops = &rddr_chainer_directed, .remote = server, .has_remote = true};
 		struct run run;
 
@@ -67,7 +67,7 @@ static void test_dials_remote(void **state)
 			run_dial(&run, &conf, (struct dial_request){.client = &client, .destination = &elsewhere}),
 			DIAL_CONNECTED);
 		assert_true(rddr_addr_equal(&run.dial.remote, &server));
-		_owned_fd_ int fd = accept_from(listener, &from);
+		_held_fd_ int fd = accept_from(listener, &from);
 		struct addr mine = bound(&run.dial);
 		assert_true(rddr_addr_equal(&from, &mine));
 		run_end(&run);

@@ -43,13 +43,13 @@ static void test_any_is_the_default(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct addr server = at(cases[i].server), client = at(cases[i].client), from;
-		_owned_fd_ int listener = listen_at(&server), blocker = block_port(&client);
+		_held_fd_ int listener = listen_at(&server), blocker = block_port(&client);
 		struct chainer_conf conf = forging_to(&server);
 		struct run run;
 
 		/* Whether the client's own port is free does not matter. */
 		assert_int_equal(dial_from(&run, &conf, cases[i].client), DIAL_CONNECTED);
-		_owned_fd_ int fd = accept_from(listener, &from);
+		_held_fd_ int fd = accept_from(listener, &from);
 		assert_true(rddr_addr_same_host(&from, &client));
 		assert_int_not_equal(rddr_addr_port(&from), 5555);
 		assert_true(run.dial.forged);
@@ -98,12 +98,12 @@ static void test_exact_to_many_servers(void **state)
 static void test_the_next_rung(void **state)
 {
 	static const struct {
-		uint8_t n;
+		unsigned n;
 		enum forge_port ladder[FORGE_PORTS];
-		uint16_t own;
+		unsigned own;
 		enum dial_outcome outcome;
 		enum forge_port rung;
-		uint16_t port; /* 0: not the own */
+		unsigned port; /* 0: not the own */
 	} cases[] = {
 		{1, {EXACT}, 6001, DIAL_NO_PORT, EXACT, 0},
 		{2, {EXACT, ANY}, 6002, DIAL_CONNECTED, ANY, 0},
@@ -124,24 +124,24 @@ static void test_the_next_rung(void **state)
 	(void)state;
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct addr server = at("127.0.0.1"), client = client_port(cases[i].own), from;
+		struct addr server = at("127.0.0.1"), client = client_port((uint16_t)cases[i].own), from;
 		const struct dial_request request = {.client = &client};
-		_owned_fd_ int listener = listen_at(&server);
+		_held_fd_ int listener = listen_at(&server);
 		struct chainer_conf first = forging_to(&server), second = forging_to(&server);
 		struct run runs[2];
 
 		first.forge_ports = 1;
 		first.forge_port[0] = EXACT;
-		second.forge_ports = cases[i].n;
+		second.forge_ports = (uint8_t)cases[i].n;
 		memcpy(second.forge_port, cases[i].ladder, sizeof(second.forge_port));
 		assert_int_equal(run_dial(&runs[0], &first, request), DIAL_CONNECTED);
-		_owned_fd_ int fd = accept_from(listener, &from);
+		_held_fd_ int fd = accept_from(listener, &from);
 		enum dial_outcome outcome = run_dial(&runs[1], &second, request);
 		if (outcome != cases[i].outcome || runs[1].dial.rung != cases[i].rung)
 			fail_msg("case %zu: %s, rung %s, %s", i, rddr_dial_outcome_name(outcome),
 				 rddr_forge_port_name(runs[1].dial.rung), strerror(runs[1].dial.error));
 		if (outcome == DIAL_CONNECTED) {
-			_owned_fd_ int next = accept_from(listener, &from);
+			_held_fd_ int next = accept_from(listener, &from);
 
 			assert_true(rddr_addr_same_host(&from, &client));
 			if (cases[i].port)
@@ -162,7 +162,7 @@ static void test_group_is_bounded(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = client_port(7000), from;
 	const struct dial_request request = {.client = &client};
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf group = forging_to(&server), both = group, exact_too = group;
 	int blockers[16];
 	struct run run;
@@ -212,7 +212,7 @@ static void test_ports_run_out(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = client_port(8000);
 	const struct dial_request request = {.client = &client};
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = forging_to(&server);
 	struct run runs[3];
 
@@ -231,7 +231,7 @@ static void test_ports_run_out(void **state)
 
 	/* The same client to another server. */
 	struct addr other = at("127.0.0.2");
-	_owned_fd_ int other_listener = listen_at(&other);
+	_held_fd_ int other_listener = listen_at(&other);
 	conf.remote = other;
 	assert_int_equal(run_dial(&runs[2], &conf, request), DIAL_CONNECTED);
 	for (size_t i = 0; i < 3; i++)
@@ -244,7 +244,7 @@ static void test_fallback(void **state)
 {
 	struct addr server = at("127.0.0.1"), client = client_port(9000), from;
 	const struct dial_request request = {.client = &client};
-	_owned_fd_ int listener = listen_at(&server), blocker = block_port(&client);
+	_held_fd_ int listener = listen_at(&server), blocker = block_port(&client);
 	struct chainer_conf conf = forging_to(&server);
 	struct run run;
 
@@ -260,7 +260,7 @@ static void test_fallback(void **state)
 	assert_int_equal(run_dial(&run, &conf, request), DIAL_CONNECTED);
 	assert_false(run.dial.forged);
 	assert_int_equal(run.dial.error, 0);
-	_owned_fd_ int fd = accept_from(listener, &from);
+	_held_fd_ int fd = accept_from(listener, &from);
 	assert_false(rddr_addr_same_host(&from, &client));
 	run_end(&run);
 
@@ -281,7 +281,7 @@ static void test_families(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct addr server = at(cases[i].server);
-		_owned_fd_ int listener = listen_at(&server);
+		_held_fd_ int listener = listen_at(&server);
 		struct chainer_conf conf = forging_to(&server);
 		struct run run;
 
@@ -300,7 +300,7 @@ static void test_families(void **state)
 static int without_rights(int (*body)(const struct addr *server), bool keep_forging)
 {
 	struct addr server = at("127.0.0.1");
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	int status;
 	pid_t pid = fork();
 

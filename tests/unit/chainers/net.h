@@ -26,6 +26,9 @@
 #include "chainer.h"
 #include "own.h"
 
+/* A descriptor that is only there to be open. */
+#define _held_fd_ _owned_fd_ __attribute__((unused))
+
 /* Far more than any of it takes; a dial that is not over by then hangs. */
 #define PATIENCE_MS 60000
 

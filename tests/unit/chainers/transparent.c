@@ -41,7 +41,7 @@ static void test_dials_destination(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		struct addr server = at(places[i]);
-		_owned_fd_ int listener = listen_at(&server);
+		_held_fd_ int listener = listen_at(&server);
 		struct chainer_conf conf = {.ops = &rddr_chainer_transparent};
 
 		dial_expecting(&conf, &server, &server);
@@ -56,7 +56,7 @@ static void test_forced_port(void **state)
 	NEED_OWN_NET();
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		struct addr server = at(places[i]), destination = at(places[i]);
-		_owned_fd_ int listener = listen_at(&server);
+		_held_fd_ int listener = listen_at(&server);
 		struct chainer_conf conf = {.ops = &rddr_chainer_transparent, .forced_port = rddr_addr_port(&server)};
 
 		rddr_addr_set_port(&destination, 1);
@@ -68,7 +68,7 @@ static void test_forced_port(void **state)
 static void test_mapped_destination(void **state)
 {
 	struct addr server = at("127.0.0.1"), mapped = {.v6 = {.sin6_family = AF_INET6}};
-	_owned_fd_ int listener = listen_at(&server);
+	_held_fd_ int listener = listen_at(&server);
 	struct chainer_conf conf = {.ops = &rddr_chainer_transparent};
 
 	(void)state;
