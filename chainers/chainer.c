@@ -238,6 +238,7 @@ static void on_answer(void *ctx, unsigned events)
 		return;
 	}
 	dial->loop = NULL;
+	dial->events = events;
 	dial->done(dial, outcome);
 }
 

@@ -75,11 +75,8 @@ struct dial {
 
 	/* Valid when it is finished. */
 	int fd;               /* connected: the caller's to take; else -1 */
-	/*
-	 * Connected: watches fd edge-triggered for everything; the caller retargets it. What is readable already was reported with the connect and is
-	 * not reported again: the caller reads and writes once of its own accord.
-	 */
-	struct watch watch;
+	struct watch watch;   /* connected: watches fd edge-triggered for everything; the caller retargets it */
+	unsigned events;      /* connected: what was reported together with the connect, and is not reported again */
 	int error;            /* errno of the failure, positive; 0 when it is connected */
 	struct addr local;    /* as bound (port 0: the kernel chose; ask getsockname), or as bound last; the wildcard when nothing was bound */
 	struct addr remote;   /* as dialled */

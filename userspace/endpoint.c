@@ -34,8 +34,11 @@ void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struc
 
 static void on_event(void *ctx, unsigned events)
 {
-	struct endpoint *ep = ctx;
+	rddr_endpoint_event(ctx, events);
+}
 
+void rddr_endpoint_event(struct endpoint *ep, unsigned events)
+{
 	if (events & LOOP_ERROR) {
 		/* The call that fails tells what happened. */
 		ep->readable = ep->writable = ep->eof_ahead = true;

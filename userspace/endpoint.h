@@ -77,6 +77,9 @@ void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struc
 /* Takes a connected descriptor over. watch: as the dial left it, or NULL when nothing watches yet. 0 or -errno (the descriptor is closed then). */
 int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch);
 
+/* Notes what epoll said (LOOP_*), and moves the session on. */
+void rddr_endpoint_event(struct endpoint *ep, unsigned events);
+
 /* Closes for good. reset: the other side is to see a reset. Queued bytes are forgotten, received ones stay. */
 void rddr_endpoint_close(struct endpoint *ep, bool reset);
 /* Closes at a neutral point: back to idle. */

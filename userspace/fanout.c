@@ -142,8 +142,9 @@ static bool worth_asking(struct rddr_session *s)
 static void pass_end(struct rddr_session *s)
 {
 	s->lone_done = true;
+	/* When everybody has said everything, closing says it as well. */
 	for (unsigned i = 0; i < s->n; i++)
-		s->many[i].end_wanted = true;
+		s->many[i].end_wanted = !s->many_done || s->many[i].out.bytes;
 }
 
 static bool pass_on(struct rddr_session *s)

@@ -195,9 +195,11 @@ static void on_dialled(struct dial *dial, enum dial_outcome outcome)
 	rddr_session_dialled(s, ep, outcome);
 	if (s->phase != SESSION_OPEN)
 		return;
-	/* The event that brought the connection may have brought the first bytes with it. */
-	ep->readable = ep->state == ENDPOINT_OPEN;
-	rddr_session_pump(s);
+	/* The event that brought the connection may have brought the first bytes, or the end, with it. */
+	if (ep->state == ENDPOINT_OPEN)
+		rddr_endpoint_event(ep, dial->events);
+	else
+		rddr_session_pump(s);
 }
 
 void rddr_session_dial(struct rddr_session *s, unsigned i)
