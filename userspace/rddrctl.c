@@ -25,7 +25,7 @@
 #define TIMEOUT		10000 /* ms */
 #define TIMEOUT_RELOAD	60000 /* the daemon may have to resolve names */
 #define LIMIT		20
-#define LIMIT_MAX	10000
+#define LIMIT_MAX	1000
 
 enum { FAILED = 1, USAGE = 2 };
 
@@ -87,7 +87,7 @@ static int prepare_evidence(const struct options *options, struct show *show, js
 {
 	if (options->argument) {
 		show->detail = true;
-		json_object_object_add(request, "id", json_object_new_string(options->argument));
+		json_object_object_add(request, "reference", json_object_new_string(options->argument));
 	}
 	json_object_object_add(request, "limit", json_object_new_int64(options->argument ? 1 : options->limit));
 	return 0;

@@ -119,6 +119,7 @@ int rddr_rddrctl_show_status(const struct show *show, json_object *result)
 	pair(table, "workers", text(result, "workers"));
 	pair(table, "services", text(result, "services"));
 	pair(table, "sessions", text(result, "sessions"));
+	pair(table, "divergences", text(result, "divergences"));
 	rddr_table_cell(table, "steering");
 	if (state && strcmp(state, "off") && text(steering, "pin_dir"))
 		rddr_table_cellf(table, "%s (%s)", state, text(steering, "pin_dir"));
@@ -390,7 +391,7 @@ static int show_bytes(const struct show *show, const uint8_t *data, size_t len)
 	while (len) {
 		const uint8_t *newline = memchr(data, '\n', len);
 		size_t piece = newline ? (size_t)(newline - data) + 1 : len, used;
-		size_t n = rddr_text_escape(line, width, (const char *)data, piece, &used);
+		size_t n = rddr_text_escape(line, width, (const char *)data, piece, &used); /* at least one character */
 
 		fprintf(show->out, "    | %.*s\n", (int)n, line);
 		data += used;
