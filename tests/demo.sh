@@ -44,7 +44,9 @@ step() {
 }
 tell() { printf '   %s\n' "$@"; }
 good() { printf '   %s✓%s %s\n' "$green" "$off" "$*"; }
-indent() { sed "s/^/   ${dim}│${off} /"; }
+# What is shown has the names of an installed RDDR, not this run's own.
+plain() { sed "s|$RDDR_BUILD/||g; s|$RDDR_PIN|/sys/fs/bpf/rddr|g; s|$RDDR_TMP\(/run\)\?/evidence|/var/log/rddr/evidence|g"; }
+indent() { plain | sed "s/^/   ${dim}│${off} /"; }
 fail() {
 	printf '\n   %s✗ %s%s\n' "$red" "$*" "$off"
 	for log in "$RDDR_TMP"/*.log; do
@@ -83,6 +85,7 @@ gateway_up() {
 	good "three nginx, each with the same page, and with no idea of RDDR"
 	url=http://10.0.2.2/
 	client=c
+	operator=gateway
 	config="$RDDR_TMP/demo.yaml"
 	cat >"$config" <<-END
 		evidence: { file: $RDDR_TMP/evidence.jsonl }
@@ -103,7 +106,7 @@ gateway_up() {
 gateway_start() {
 	step "RDDR takes its place in the gateway"
 	tell "The whole config:"
-	sed "s|$RDDR_TMP|/var/log/rddr|" "$config" | indent
+	indent <"$config"
 	prompt gateway "rddr-attach --interface eth-c --interface eth-s0 --interface eth-s1 --interface eth-s2"
 	attached=1
 	attach 2>&1 | indent
@@ -120,6 +123,7 @@ gateway_proof() {
 		access_log "$i" | tail -n 1 | sed "s/^/server $i: /" | indent
 		seen=$(access_log "$i" | tail -n 1)
 		[[ $seen == "$CLIENT4:"* ]] || fail "server $i did not see the client's address"
+		(($(access_log "$i" | wc -l) == 1)) || fail "server $i was asked more than once"
 	done
 	good "each of them was asked once, and by 10.0.1.2: they believe they talk to the client"
 	# A connection that stays open, for ss to show.
@@ -167,6 +171,7 @@ direct_up() {
 	good "three nginx with the same page, on ports ${ports[1]}, ${ports[2]} and ${ports[3]}"
 	url=http://127.0.0.1:${ports[0]}/
 	client=-
+	operator=host
 	config="$RDDR_TMP/demo.yaml"
 	RDDR_CONTROL="$RDDR_TMP/run/control.sock"
 	cat >"$config" <<-END
@@ -188,7 +193,7 @@ direct_start() {
 	local drop=()
 	step "RDDR in the listening form: a program like any other"
 	tell "The whole config:"
-	sed "s|$RDDR_TMP/run|/var/log/rddr|" "$config" | indent
+	indent <"$config"
 	rddrd_args "$config"
 	if ((EUID == 0)); then
 		# The build may lie where nobody else can look.
@@ -213,7 +218,7 @@ direct_proof() {
 	tell "What the three servers logged, each in its own access.log:"
 	for i in 0 1 2; do
 		access_log "$i" | tail -n 1 | sed "s/^/server $i: /" | indent
-		[[ -n $(access_log "$i") ]] || fail "server $i was not asked"
+		(($(access_log "$i" | wc -l) == 1)) || fail "server $i was not asked once"
 	done
 	good "one request of the client's, one at each of the three"
 }
@@ -227,7 +232,7 @@ direct_end() {
 # --- the story -------------------------------------------------------------------------------------------------------
 
 ask() {
-	prompt client "curl $url"
+	prompt "$([[ $client == - ]] && echo host || echo client)" "curl $url"
 	in_ns "$client" curl -sS --max-time 20 "$url" >"$RDDR_TMP/answer" 2>"$RDDR_TMP/curl.err"
 	status=$?
 	cat "$RDDR_TMP/answer" "$RDDR_TMP/curl.err" | indent
@@ -264,10 +269,10 @@ claim "and not one byte in which the servers differ" bash -c "! grep -q -e 99 -e
 
 step "What happened is on record"
 wait_for "the evidence" 20 bash -c "'$RDDR_BUILD/rddrctl' --control '$RDDR_CONTROL' --json evidence | grep -q reference" || fail "no evidence"
-prompt gateway "rddrctl evidence"
+prompt "$operator" "rddrctl evidence"
 ctl evidence | indent
 reference=$(ctl --json evidence | jq -r '.. | .reference? // empty' | head -n 1)
-prompt gateway "rddrctl evidence $reference"
+prompt "$operator" "rddrctl evidence $reference"
 ctl evidence "$reference" | indent
 claim "it names the one server that differs from the others that agree" \
 	bash -c "'$RDDR_BUILD/rddrctl' --control '$RDDR_CONTROL' --json evidence '$reference' | jq -e '[.. | .minority? // empty] | .[0] | tostring | test(\"^(2|variant)$\")'"
@@ -276,7 +281,7 @@ step "Server 2 is mended, and the shop is open again"
 set_page 2 "$(page)"
 ask
 claim "the page arrives" test "$(<"$RDDR_TMP/answer")" == "$(page)"
-prompt gateway "rddrctl counters"
+prompt "$operator" "rddrctl counters"
 ctl counters | indent
 
 "${form}_end"
