@@ -215,7 +215,7 @@ static void check_rules(struct reader *r)
 
 	if (!r->n_rules)
 		return;
-	rules = calloc(r->n_rules, sizeof(*rules));
+	rules = calloc(r->n_rules, sizeof(struct rule *));
 	if (!rules) {
 		r->oom = true;
 		return;
@@ -224,7 +224,7 @@ static void check_rules(struct reader *r)
 		for (size_t j = 0; j < r->config->services[i]->n_rules; j++)
 			rules[n++] = &r->config->services[i]->rules[j];
 	}
-	qsort(rules, n, sizeof(*rules), by_content);
+	qsort(rules, n, sizeof(struct rule *), by_content);
 	for (size_t i = 1; i < n; i++) {
 		if (compare_rules(rules[i - 1], rules[i]) != 0 || (told && same_mark(told->mark, rules[i]->mark)))
 			continue;

@@ -70,7 +70,7 @@ static json_object *double_of(struct reader *r, const struct node *node, const s
 			break;
 	}
 	if (!strpbrk(shortest, ".e"))
-		strcat(shortest, ".0");
+		snprintf(shortest + strlen(shortest), sizeof(shortest) - strlen(shortest), ".0");
 	return json_object_new_double_s(number, shortest);
 }
 

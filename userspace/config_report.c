@@ -11,29 +11,17 @@ void rddr_config_report_vadd(struct config_report *report, struct config_mark ma
 			     va_list args)
 {
 	struct config_complaint *complaint;
-	int used = 0;
+	char text[CONFIG_REPORT_TEXT];
 
 	if (rddr_config_report_full(report)) {
 		report->more++;
 		return;
 	}
+	vsnprintf(text, sizeof(text), fmt, args);
 	complaint = &report->list[report->n];
 	complaint->mark = mark;
 	complaint->order = report->n++;
-	if (key && *key)
-		used = snprintf(complaint->text, sizeof(complaint->text), "%s: ", key);
-	if (used >= 0 && (size_t)used < sizeof(complaint->text))
-		vsnprintf(complaint->text + used, sizeof(complaint->text) - (size_t)used, fmt, args);
-}
-
-void rddr_config_report_add(struct config_report *report, struct config_mark mark, const char *key, const char *fmt,
-			    ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	rddr_config_report_vadd(report, mark, key, fmt, args);
-	va_end(args);
+	snprintf(complaint->text, sizeof(complaint->text), "%s%s%s", key ? key : "", key && *key ? ": " : "", text);
 }
 
 bool rddr_config_report_full(const struct config_report *report)

@@ -31,8 +31,6 @@ struct config_report {
 };
 
 /* key may be NULL or empty: the message is about the file. */
-void rddr_config_report_add(struct config_report *report, struct config_mark mark, const char *key, const char *fmt,
-			    ...) __attribute__((format(printf, 4, 5)));
 void rddr_config_report_vadd(struct config_report *report, struct config_mark mark, const char *key, const char *fmt,
 			     va_list args) __attribute__((format(printf, 4, 0)));
 

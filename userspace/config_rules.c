@@ -38,7 +38,7 @@ int rddr_config_rules_sort(struct config *config)
 	if (!n)
 		return 0;
 	ranked = calloc(n, sizeof(*ranked));
-	config->rules = calloc(n, sizeof(*config->rules));
+	config->rules = calloc(n, sizeof(struct rule *));
 	if (!ranked || !config->rules)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->n_services; i++) {

@@ -272,8 +272,10 @@ static int new_node(struct builder *b, enum node_kind kind, const yaml_event_t *
 {
 	struct node *node;
 
-	if (++b->nodes > CONFIG_YAML_NODES)
-		return complain(b, mark_of(&event->start_mark), "more than %d values", CONFIG_YAML_NODES);
+	if (++b->nodes > CONFIG_YAML_NODES) {
+		complain(b, mark_of(&event->start_mark), "more than %d values", CONFIG_YAML_NODES);
+		return -EINVAL;
+	}
 	node = allocate(b->document, sizeof(*node));
 	if (!node)
 		return -ENOMEM;
@@ -342,8 +344,10 @@ static int begin_collection(struct builder *b, enum node_kind kind, const yaml_e
 		err = add_node(b, node, node->mark);
 	if (err)
 		return err;
-	if (b->depth == CONFIG_YAML_DEPTH)
-		return complain(b, node->mark, "nested more than %d deep", CONFIG_YAML_DEPTH);
+	if (b->depth == CONFIG_YAML_DEPTH) {
+		complain(b, node->mark, "nested more than %d deep", CONFIG_YAML_DEPTH);
+		return -EINVAL;
+	}
 	b->frames[b->depth++] = (struct frame){.node = node};
 	return 0;
 }
@@ -420,7 +424,9 @@ static int take_event(struct builder *b, const yaml_event_t *event)
 					event->data.mapping_start.anchor);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
-		return end_collection(b);
+		if (b->depth)
+			return end_collection(b);
+		return complain(b, mark_of(&event->start_mark), "an end without a beginning"); /* of libyaml's */
 	default:
 		return 0;
 	}

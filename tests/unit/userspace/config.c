@@ -446,7 +446,7 @@ static void test_most_instances(void **state)
 	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			 "{chainer: directed, remote: '10.0.0.1:%u'},", i + 1);
-	strcat(text, "]}}");
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "]}}");
 	c = read_good(text);
 	assert_int_equal(c->services[0]->n_instances, 16);
 	assert_string_equal(c->services[0]->instances[15].name, "instance15");
