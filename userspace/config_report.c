@@ -11,7 +11,7 @@ void rddr_config_report_vadd(struct config_report *report, struct config_mark ma
 			     va_list args)
 {
 	struct config_complaint *complaint;
-	char text[CONFIG_REPORT_TEXT];
+	char text[CONFIG_REPORT_MESSAGE];
 
 	if (rddr_config_report_full(report)) {
 		report->more++;

@@ -14,8 +14,9 @@
 
 #include "config.h"
 
-#define CONFIG_REPORT_MAX  20
-#define CONFIG_REPORT_TEXT 640
+#define CONFIG_REPORT_MAX     20
+#define CONFIG_REPORT_TEXT    700
+#define CONFIG_REPORT_MESSAGE 384 /* of that, without the key */
 
 struct config_complaint {
 	struct config_mark mark;
