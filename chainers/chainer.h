@@ -2,8 +2,9 @@
 /*
  * chainer.h - how an end is dialled.
  *
- * A chainer decides to which address a session's end is connected and with which local address; rddr_chainer_establish is the one
- * function that checks, forges, binds and connects, and every chainer goes through it. Chainers see sockets, never payload.
+ * A chainer decides to which address a session's end is connected and with which local address; rddr_chainer_establish
+ * is the one function that checks, forges, binds and connects, and every chainer goes through it. Chainers see sockets,
+ * never payload.
  *
  * A dial is a value of the caller's. It runs on the caller's loop, finishes once, and can be cancelled until then.
  */
@@ -21,15 +22,15 @@ struct chainer_ops;
 struct dial;
 
 enum dial_outcome {
-	DIAL_PENDING,       /* under way; dial->done will be called */
+	DIAL_PENDING, /* under way; dial->done will be called */
 	DIAL_CONNECTED,
-	DIAL_REFUSED,       /* the server answered with a reset */
+	DIAL_REFUSED,	    /* the server answered with a reset */
 	DIAL_UNREACHABLE,   /* no route, or an ICMP error said so */
-	DIAL_TIMED_OUT,     /* nobody answered */
-	DIAL_NO_PORT,       /* no rung of the forge-port ladder had a free port; a local error */
+	DIAL_TIMED_OUT,	    /* nobody answered */
+	DIAL_NO_PORT,	    /* no rung of the forge-port ladder had a free port; a local error */
 	DIAL_NOT_PERMITTED, /* no right to forge; a local error */
-	DIAL_LOOP,          /* the target is the daemon itself; a local error */
-	DIAL_FAILED,        /* any other error, in dial->error (forging between families: EAFNOSUPPORT); a local error */
+	DIAL_LOOP,	    /* the target is the daemon itself; a local error */
+	DIAL_FAILED, /* any other error, in dial->error (forging between families: EAFNOSUPPORT); a local error */
 	DIAL_OUTCOMES
 };
 
@@ -42,7 +43,7 @@ bool rddr_dial_outcome_is_local(enum dial_outcome outcome);
 enum forge_port {
 	FORGE_PORT_EXACT, /* the client's own port */
 	FORGE_PORT_GROUP, /* the next free port of the client port's group: 1-511, 512-1023, 1024-65535 */
-	FORGE_PORT_ANY,   /* whatever the kernel picks at connect */
+	FORGE_PORT_ANY,	  /* whatever the kernel picks at connect */
 	FORGE_PORTS
 };
 const char *rddr_forge_port_name(enum forge_port rung);
@@ -50,37 +51,40 @@ const char *rddr_forge_port_name(enum forge_port rung);
 /* What the config says of one instance's chainer. Owned by the config, read only afterwards. */
 struct chainer_conf {
 	const struct chainer_ops *ops;
-	struct addr remote;      /* directed: the server */
+	struct addr remote; /* directed: the server */
 	bool has_remote;
-	struct addr local;       /* the local address to bind, where one is set; its port may be 0 */
+	struct addr local; /* the local address to bind, where one is set; its port may be 0 */
 	bool has_local;
-	bool forge_addr;         /* the source is the client's address */
-	bool forge_fallback;     /* forge-fallback: a forged bind that fails may go on unforged; off unless written out */
-	uint16_t forced_port;    /* transparent: this port instead of the one that the client addressed; 0: none */
-	uint8_t forge_ports;     /* how many rungs are set */
+	bool forge_addr;      /* the source is the client's address */
+	bool forge_fallback;  /* forge-fallback: a forged bind that fails may go on unforged; off unless written out */
+	uint16_t forced_port; /* transparent: this port instead of the one that the client addressed; 0: none */
+	uint8_t forge_ports;  /* how many rungs are set */
 	enum forge_port forge_port[FORGE_PORTS];
 };
 
 struct dial_request {
 	struct loop *loop;
-	const struct addr *client;      /* the lone end's address and port, for forging */
+	const struct addr *client;	/* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
-	const struct addr *own;         /* the daemon's own listening addresses (wildcards included), never dialled; '::' is IPv6 alone */
+	const struct addr
+		*own; /* the daemon's own listening addresses (wildcards included), never dialled; '::' is IPv6 alone */
 	size_t n_own;
 };
 
 struct dial {
-	/* Set by the caller before rddr_chainer_connect_server. Called from the loop, never from inside connect_server. */
+	/* Set by the caller before rddr_chainer_connect_server. Called from the loop, never from inside connect_server.
+	 */
 	void (*done)(struct dial *dial, enum dial_outcome outcome);
 
 	/* Valid when it is finished. */
-	int fd;               /* connected: the caller's to take; else -1 */
-	struct watch watch;   /* connected: watches fd edge-triggered for everything; the caller retargets it */
-	unsigned events;      /* connected: what was reported together with the connect, and is not reported again */
-	int error;            /* errno of the failure, positive; 0 when it is connected */
-	struct addr local;    /* as bound (port 0: the kernel chose; ask getsockname), or as bound last; the wildcard when nothing was bound */
-	struct addr remote;   /* as dialled */
-	bool forged;          /* false with forge_addr set: forge-fallback stepped in */
+	int fd;		    /* connected: the caller's to take; else -1 */
+	struct watch watch; /* connected: watches fd edge-triggered for everything; the caller retargets it */
+	unsigned events;    /* connected: what was reported together with the connect, and is not reported again */
+	int error;	    /* errno of the failure, positive; 0 when it is connected */
+	struct addr local;  /* as bound (port 0: the kernel chose; ask getsockname), or as bound last; the wildcard when
+			       nothing was bound */
+	struct addr remote; /* as dialled */
+	bool forged;	    /* false with forge_addr set: forge-fallback stepped in */
 	enum forge_port rung; /* which one was used, when forged */
 
 	/* The chainer's own while the dial runs. */
@@ -89,13 +93,14 @@ struct dial {
 };
 
 /*
- * Begins to dial. DIAL_PENDING: dial->done comes later, once. Anything else is the outcome, at once, and done is not called.
- * The request need not outlive the call.
+ * Begins to dial. DIAL_PENDING: dial->done comes later, once. Anything else is the outcome, at once, and done is not
+ * called. The request need not outlive the call.
  */
 enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
 					      const struct dial_request *request);
 
-/* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun (zeroed, fd -1). */
+/* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun (zeroed, fd
+ * -1). */
 void rddr_chainer_cancel(struct dial *dial);
 
 /* A dial that was never begun. */
@@ -104,24 +109,28 @@ void rddr_dial_init(struct dial *dial);
 /* The chainer that the config names ("transparent", "directed"), or NULL. */
 const struct chainer_ops *rddr_chainer_find(const char *name);
 const char *rddr_chainer_name(const struct chainer_ops *ops);
-/* Checks that the keys fit the chainer; -EINVAL with a message that names the key in err. steered: the service intercepts (and does not listen by itself). */
+/* Checks that the keys fit the chainer; -EINVAL with a message that names the key in err. steered: the service
+ * intercepts (and does not listen by itself). */
 int rddr_chainer_check(const struct chainer_conf *conf, bool steered, char *err, size_t errlen);
 
 /* ---- for chainers ---- */
 
 struct chainer_ops {
 	const char *name;
-	/* See rddr_chainer_check, which checks what is common to all (how local, forge-addr, forge-port and forge-fallback go together). */
+	/* See rddr_chainer_check, which checks what is common to all (how local, forge-addr, forge-port and
+	 * forge-fallback go together). */
 	int (*check)(const struct chainer_conf *conf, bool steered, char *err, size_t errlen);
 	/* Starts the dial: finds the target and calls rddr_chainer_establish. */
 	enum dial_outcome (*connect_server)(struct dial *dial, const struct dial_request *request);
 };
 
 /*
- * Refuses targets that are the daemon itself, opens a socket, forges and binds as conf says, and connects without blocking.
- * Fills fd, watch, local, remote, forged, rung and error of the dial. Outcomes as for rddr_chainer_connect_server.
+ * Refuses targets that are the daemon itself, opens a socket, forges and binds as conf says, and connects without
+ * blocking. Fills fd, watch, local, remote, forged, rung and error of the dial. Outcomes as for
+ * rddr_chainer_connect_server.
  */
-enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request, const struct addr *remote);
+enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request,
+					 const struct addr *remote);
 
 /* Writes a message to err and returns -EINVAL: how a check ends that refuses. */
 int rddr_chainer_refuse(char *err, size_t errlen, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -27,7 +27,7 @@ struct addr {
 
 struct prefix {
 	sa_family_t family; /* AF_INET, AF_INET6; AF_UNSPEC holds every address of both */
-	uint8_t len;        /* bits: 0-32 or 0-128 */
+	uint8_t len;	    /* bits: 0-32 or 0-128 */
 	uint8_t bytes[16];  /* network order; the host bits are zero; IPv4 in the first 4 */
 };
 
@@ -44,9 +44,9 @@ const uint8_t *rddr_addr_bytes(const struct addr *a, size_t *len);
 /* Turns an IPv4-mapped IPv6 address into the IPv4 address that it stands for. */
 void rddr_addr_unmap(struct addr *a);
 
-bool rddr_addr_equal(const struct addr *a, const struct addr *b);      /* address and port */
-bool rddr_addr_same_host(const struct addr *a, const struct addr *b);  /* address alone */
-bool rddr_addr_is_wildcard(const struct addr *a);                      /* 0.0.0.0 or :: */
+bool rddr_addr_equal(const struct addr *a, const struct addr *b);     /* address and port */
+bool rddr_addr_same_host(const struct addr *a, const struct addr *b); /* address alone */
+bool rddr_addr_is_wildcard(const struct addr *a);		      /* 0.0.0.0 or :: */
 
 /* Whether the kernel holds the address as its own; a wildcard is. Asks the kernel each time (a few system calls). */
 bool rddr_addr_is_local(const struct addr *a);
