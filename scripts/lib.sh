@@ -351,27 +351,35 @@ forget_record() {
 	rmdir -- "$STATE_DIR" 2>/dev/null || true
 }
 
-# Another record of this pin directory, or of this network namespace, that stands in the way. Dies when there is one; one whose network
-# namespace is gone is only forgotten.
-check_other_records() {
-	local file other path
-	for file in "$STATE_DIR"/*.state; do
+# check_owner: whether what is pinned is another network namespace's; then dies. Pins of one that is gone are taken over: its records are forgotten.
+# Inode numbers of network namespaces are used again soon; the link knows better, so it is asked.
+check_owner() {
+	local netns path file
+	load_list
+	netns=${LIST[.link.netns]:-}
+	if [[ $netns == 0 ]]; then
+		say "the network namespace that $PIN_DIR was attached in is gone"
+		for file in "$STATE_DIR"/*.state; do
+			if [[ -e $file && $(recorded_in "$file" pin-dir) == "$PIN_DIR" ]]; then
+				rm -f -- "$file"
+			fi
+		done
+	elif [[ -n $netns && $netns != "$(netns_id)" ]]; then
+		path=$(netns_path "$netns") || path=/proc/PID/ns/net
+		die "$PIN_DIR belongs to another network namespace, $path: choose another --pin-dir here," \
+			"or detach there with: nsenter --net=$(quoted "$path") rddr-detach --pin-dir $(quoted "$PIN_DIR")"
+	fi
+}
+
+# check_only: whether this network namespace is attached with another pin directory; then dies.
+check_only() {
+	local file other
+	for file in "$STATE_DIR/$(netns_id)"-*.state; do
 		[[ -e $file && $file != "$STATE" ]] || continue
 		other=$(recorded_in "$file" pin-dir)
-		if [[ $(recorded_in "$file" netns) == "$(netns_id)" ]]; then
-			if [[ -e $other/divert || -n $(our_rules -4)$(filtered_interfaces) ]]; then
-				die "this network namespace is attached with another pin directory: rddr-detach --pin-dir $(quoted "$other")"
-			fi
-			rm -f -- "$file"
-			continue
+		if [[ -e $other/divert && -n $(our_rules -4)$(filtered_interfaces) ]]; then
+			die "this network namespace is attached with another pin directory: rddr-detach --pin-dir $(quoted "$other")"
 		fi
-		[[ $other == "$PIN_DIR" && -d $PIN_DIR && $(recorded_in "$file" bpffs) == "$(stat -c %d -- "$PIN_DIR")" ]] || continue
-		if path=$(netns_path "$(recorded_in "$file" netns)"); then
-			die "$PIN_DIR belongs to another network namespace, $path: choose another --pin-dir here," \
-				"or detach there with: nsenter --net=$(quoted "$path") rddr-detach --pin-dir $(quoted "$PIN_DIR")"
-		fi
-		say "forgetting the record of a network namespace that is gone"
-		rm -f -- "$file"
 	done
 }
 
@@ -418,13 +426,12 @@ ensure_bpffs() {
 		arm remove_directory "$dir"
 		change mkdir mkdir -- "$dir"
 	done
-	record bpffs "$(stat -c %d -- "$(existing "$PIN_DIR")")"
 }
 
-# Only when it is empty: others may have come to use it.
+# Only when it is empty: others may have come to use it. The kernel itself puts maps.debug and progs.debug there.
 unmount_bpffs() {
 	is_bpffs "$BPFFS" || return 0
-	if [[ -z $(find "$BPFFS" -mindepth 1 -maxdepth 1 -print -quit) ]]; then
+	if [[ -z $(find "$BPFFS" -mindepth 1 -maxdepth 1 ! -name '*.debug' -print -quit) ]]; then
 		change umount umount "$BPFFS"
 	else
 		say "$BPFFS stays mounted: others use it"
@@ -440,9 +447,22 @@ remove_directory() {
 # --- rddr-steer ------------------------------------------------------------------------------------------------------
 
 is_pinned() { [[ -e $PIN_DIR/divert ]]; }
+# rddr-steer keeps what it builds, or still needs, beside the directory: DIR~new, DIR~old.
 steer_detach() {
-	[[ -d $PIN_DIR ]] || return 0
+	[[ -e $PIN_DIR || -e $PIN_DIR~new || -e $PIN_DIR~old ]] || return 0
 	change unpin "$STEER" --pin-dir "$PIN_DIR" detach
+}
+
+# load_list: what rddr-steer says is pinned, in LIST, by path (".services.0.service").
+# shellcheck disable=SC2034 # read by the scripts
+declare -A LIST=()
+# shellcheck disable=SC2034
+load_list() {
+	local key value
+	LIST=()
+	while IFS=$TAB read -r key value; do
+		LIST[$key]=$value
+	done < <("$STEER" --pin-dir "$PIN_DIR" list --json 2>/dev/null | json_flatten)
 }
 
 # --- routing ---------------------------------------------------------------------------------------------------------
@@ -477,11 +497,11 @@ remove_rules() {
 
 # A table that does not exist is an error to `ip route show`, and an empty one here.
 table_routes() { ip "$1" -N route show table "$TABLE" 2>/dev/null || true; }
-our_route() { awk -v proto="$PROTOCOL" '/^local default dev lo / && $0 ~ " proto " proto "( |$)"'; }
-has_route() { [[ -n $(table_routes "$1" | our_route) ]]; }
+our_route() { grep -E "^(local|2) default dev lo .*proto $PROTOCOL( |\$)"; }
+has_route() { table_routes "$1" | our_route >/dev/null; }
 add_route() {
 	local foreign
-	foreign=$(table_routes "$1" | grep -E '^([a-z]+ )?default ' | head -n 1 || true)
+	foreign=$(table_routes "$1" | grep -E '^([a-z0-9]+ )?default ' | head -n 1 || true)
 	[[ -z $foreign ]] || die "routing table $TABLE is in use by somebody else: ip $1 route show table $TABLE says: $foreign"
 	arm remove_route "$1"
 	change "route$1" ip "$1" route add local default dev lo table "$TABLE" proto "$PROTOCOL"
@@ -544,9 +564,10 @@ remove_qdisc() {
 	change "qdisc-$1" tc qdisc del dev "$1" clsact
 }
 
-# set_filter IF: makes our filter run the pinned program; one that runs another is replaced in one piece.
+# set_filter IF ID: makes our filter run the pinned program, whose id this is; one that runs another is replaced in one piece.
 set_filter() {
 	local kind
+	[[ -z $2 || $(our_filters "$1") != "$PREF $2" ]] || return 0
 	kind=$(ingress_filters "$1" | awk -v pref="$PREF" -v handle="$HANDLE" '$1 == pref && $2 != handle { print $3; exit }')
 	[[ -z $kind ]] || die "$1: somebody else's $kind filter has preference $PREF: tc filter show dev $1 ingress"
 	has_filter "$1" || arm remove_filters "$1"

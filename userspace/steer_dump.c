@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "steer_dump.h"
-
+/*
+ * `rddr-steer dump --config FILE`: a config file as plain lines, for the scripts that check a gateway against it.
+ *
+ * One line a thing, fields parted by one tab each, "-" where a field has no value:
+ *
+ *	service   NAME  DIRECTION  enforcing|reporting  WHEN-DOWN  EXISTING  steered|listening
+ *	rule      NAME  DESTINATION  PORT  INTERFACE  CLIENTS
+ *	instance  NAME  NUMBER  INSTANCE  CHAINER  REMOTE-ADDRESS  REMOTE-PORT  forged|own  LOCAL-ADDRESS
+ *
+ * Destinations and clients are prefixes. A port "-" in a rule means all ports; in an instance, the one that the
+ * client addressed.
+ */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "chainer.h"
 #include "config.h"
-#include "log.h"
 #include "own.h"
+#include "steer_state.h"
 #include "text.h"
 
 /* A name as one field: what would part fields or lines is escaped. */
@@ -93,25 +104,18 @@ static void put_service(FILE *out, const struct service *service)
 		put_instance(out, service, i);
 }
 
-int rddr_steer_dump(const struct config *config, FILE *out)
-{
-	for (size_t i = 0; i < config->n_services; i++)
-		put_service(out, config->services[i]);
-	if (fflush(out) || ferror(out))
-		return -EIO;
-	return 0;
-}
-
-int rddr_steer_dump_file(const char *path)
+int rddr_steer_dump(const struct steer_options *options)
 {
 	struct config *config = NULL;
-	int r = rddr_config_load(path, &config);
 
-	if (r < 0)
+	if (rddr_config_load(options->config, &config) < 0)
 		return 1;
-	r = rddr_steer_dump(config, stdout);
-	if (r < 0)
-		err_r(r, "steer: could not write the lines of %s", path);
+	for (size_t i = 0; i < config->n_services; i++)
+		put_service(stdout, config->services[i]);
 	rddr_config_put(&config);
-	return r < 0;
+	if (fflush(stdout) || ferror(stdout)) {
+		rddr_steer_complain(-EIO, "writing the lines of %s", options->config);
+		return 1;
+	}
+	return 0;
 }
