@@ -30,6 +30,7 @@ CFLAGS += -fstack-protector-strong -D_FORTIFY_SOURCE=2
 endif
 LIBS_DAEMON := -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
+LIBS_PLUGIN := -Wl,--as-needed -ljson-c
 LIBS_STEER := -lbpf -lelf -lz -lyaml -ljson-c
 
 # Programs have a file of their own with main(); everything else of userspace/ and chainers/ is one library.
@@ -75,10 +76,13 @@ $(BUILD)/obj/%.o: %.c
 
 $(BUILD)/obj/userspace/rddr_steer.o $(STEER_SOURCES:%.c=$(BUILD)/obj/%.o): $(BPF_SKELETONS)
 
+# A plugin exports its table and nothing else.
+$(BUILD)/obj/diff/%.o: CFLAGS += -fvisibility=hidden
+
 $(BUILD)/diff/%.so: $(BUILD)/obj/diff/%.o $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o)
 	$(call say,PLUGIN,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,defs$(if $(SAN),$(comma)--no-as-needed) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,defs$(if $(SAN),$(comma)--no-as-needed) -o $@ $^ $(LIBS_PLUGIN)
 comma := ,
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
@@ -196,7 +200,7 @@ bench: deps ## compare with nothing, HAProxy and nginx in between
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
 
 SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
-MAN_PAGES := $(wildcard docs/*.[1-8])
+MAN_PAGES := $(wildcard docs/*.[1-8] diff/*.[1-8])
 .PHONY: install
 install: all ## install under $(PREFIX) (DESTDIR is honoured)
 	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include share/doc/rddr) \
