@@ -53,11 +53,11 @@ static void make_folder(const char *path)
  */
 static int bind_and_listen(int fd, const struct sockaddr_un *sun)
 {
-	struct sockaddr_un beside = {.sun_family = AF_UNIX};
-	int n = snprintf(beside.sun_path, sizeof(beside.sun_path), "%s.new", sun->sun_path);
+	struct sockaddr_un beside = *sun;
+	char *last = &beside.sun_path[strlen(beside.sun_path) - 1];
 
-	if (n < 0 || (size_t)n >= sizeof(beside.sun_path))
-		return -ENAMETOOLONG;
+	/* Its last letter changed: a name that is as long always fits. */
+	*last = *last == '~' ? '_' : '~';
 	if (unlink(beside.sun_path) && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (const struct sockaddr *)&beside, sizeof(beside)))
@@ -92,6 +92,8 @@ static int open_socket(const char *path, int *out, struct control_place *place)
 	struct stat st;
 	int err;
 
+	if (!*path)
+		return -EINVAL;
 	if (strlen(path) >= sizeof(sun.sun_path))
 		return -ENAMETOOLONG;
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);

@@ -215,10 +215,9 @@ static bool add_address(json_object *object, const char *key, const struct addr 
 	return add_text(object, key, rddr_addr_format(address, text, sizeof(text)));
 }
 
-static json_object *make_side(const struct evidence_side *side)
+static json_object *make_side(const struct evidence_side *side, size_t bound)
 {
 	json_object *object = json_object_new_object();
-	uint32_t bound = rddr_evidence_excerpt();
 	size_t len = side->excerpt ? side->excerpt_len : 0;
 	_owned_mem_ char *readable = NULL, *exact = NULL;
 
@@ -242,9 +241,12 @@ static json_object *make_side(const struct evidence_side *side)
 static json_object *make_sides(const struct evidence *e)
 {
 	json_object *sides = json_object_new_array_ext((int)e->n);
+	size_t bound = rddr_evidence_excerpt();
 
+	if (e->n && bound > EVIDENCE_EXCERPT_SUM / e->n)
+		bound = EVIDENCE_EXCERPT_SUM / e->n;
 	for (unsigned i = 0; sides && i < e->n; i++) {
-		json_object *side = make_side(&e->sides[i]);
+		json_object *side = make_side(&e->sides[i], bound);
 
 		if (!side || json_object_array_add(sides, side)) {
 			json_object_put(side);

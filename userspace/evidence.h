@@ -14,8 +14,9 @@
 #include "config.h"
 #include "rddr_diff.h"
 
-#define EVIDENCE_REFERENCE   20	  /* bytes, with the terminator */
-#define EVIDENCE_EXCERPT_MAX 4096 /* bytes of each side; the config's number is cut to it */
+#define EVIDENCE_REFERENCE   20	   /* bytes, with the terminator */
+#define EVIDENCE_EXCERPT_MAX 16384 /* bytes of each side; the config's number is cut to it */
+#define EVIDENCE_EXCERPT_SUM 65536 /* bytes of all sides; each gets an equal part */
 
 struct evidence_side {
 	const char *name;	 /* the instance's */

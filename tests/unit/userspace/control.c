@@ -535,8 +535,16 @@ static void test_bad_places(void **state)
 	longest[0] = '/';
 	longest[sizeof(longest) - 1] = '\0';
 	assert_int_equal(rddr_control_new(it.loop, longest, commands, 1, &it, &it.control), -ENAMETOOLONG);
-	longest[105] = '\0'; /* no room for what is bound beside it */
-	assert_int_equal(rddr_control_new(it.loop, longest, commands, 1, &it, &it.control), -ENAMETOOLONG);
+	assert_int_equal(rddr_control_new(it.loop, "", commands, 1, &it, &it.control), -EINVAL);
+
+	/* As long as one can be. */
+	memset(longest, 'x', sizeof(longest));
+	memcpy(longest, it.folder, strlen(it.folder));
+	longest[strlen(it.folder)] = '/';
+	longest[107] = '\0';
+	assert_int_equal(rddr_control_new(it.loop, longest, commands, 1, &it, &it.control), 0);
+	rddr_control_free(&it.control);
+	assert_int_equal(access(longest, F_OK), -1);
 
 	snprintf(it.path, sizeof(it.path), "%s/file", it.folder);
 	fd = open(it.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);

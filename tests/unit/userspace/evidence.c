@@ -234,12 +234,12 @@ static void test_hostile_texts(void **state)
 static void test_excerpt_bounded(void **state)
 {
 	struct evidence_conf c = conf();
-	uint8_t bytes[8192];
+	static uint8_t bytes[32768];
 	struct evidence_side side = {.name = "a", .state = "open", .excerpt = bytes, .excerpt_len = sizeof(bytes)};
 	const struct evidence e = {.service = "s", .n = 1, .minority = -1, .sides = &side};
 	static const struct {
 		uint32_t asked, got;
-	} cases[] = {{0, 0}, {1, 1}, {64, 64}, {4096, 4096}, {UINT32_MAX, EVIDENCE_EXCERPT_MAX}};
+	} cases[] = {{0, 0}, {1, 1}, {64, 64}, {4096, 4096}, {16384, 16384}, {UINT32_MAX, EVIDENCE_EXCERPT_MAX}};
 
 	(void)state;
 	memset(bytes, 'x', sizeof(bytes));
@@ -255,6 +255,30 @@ static void test_excerpt_bounded(void **state)
 		assert_int_equal(strlen(text(json_object_array_get_idx(instances, 0), "excerpt")), cases[i].got);
 		json_object_put(r);
 	}
+}
+
+/* As large as a record can get, it can be queued, written and read. */
+static void test_largest(void **state)
+{
+	struct evidence_conf c = conf();
+	static uint8_t bytes[EVIDENCE_EXCERPT_MAX];
+	struct evidence_side sides[RDDR_MAX_INSTANCES];
+	const struct evidence e = {.service = "s", .n = RDDR_MAX_INSTANCES, .minority = -1, .sides = sides};
+	json_object *r, *instances;
+
+	(void)state;
+	memset(bytes, 0xff, sizeof(bytes));
+	for (size_t i = 0; i < RDDR_MAX_INSTANCES; i++)
+		sides[i] = (struct evidence_side){
+			.name = "a", .state = "open", .excerpt = bytes, .excerpt_len = sizeof(bytes)};
+	c.excerpt = EVIDENCE_EXCERPT_MAX;
+	assert_int_equal(rddr_evidence_open(&c), 0);
+	assert_true(rddr_evidence_record("one", &e));
+	r = find_one("one");
+	json_object_object_get_ex(r, "instances", &instances);
+	assert_int_equal(strlen(text(json_object_array_get_idx(instances, 0), "excerpt")),
+			 EVIDENCE_EXCERPT_SUM / RDDR_MAX_INSTANCES * strlen("\\xff"));
+	json_object_put(r);
 }
 
 static void test_nothing_kept(void **state)
@@ -491,6 +515,7 @@ int main(void)
 		TEST(test_hostile_texts),
 		TEST(test_excerpt_bounded),
 		TEST(test_nothing_kept),
+		TEST(test_largest),
 		TEST(test_read),
 		TEST(test_reopen),
 		TEST(test_file_fails),
