@@ -108,3 +108,6 @@ begin_connection() {
 }
 say_on() { printf '%s\n' "$2" >"$RDDR_TMP/$1.in"; }
 heard() { grep -q -- "$2" "$RDDR_TMP/$1.log"; }
+
+# not CMD...: fails when CMD succeeds. (A lone `! CMD` is no failure to bats but in the last line.)
+not() { ! "$@"; }

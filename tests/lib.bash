@@ -214,13 +214,12 @@ _end() {
 
 # stop NAME [SIG]: sends TERM, or SIG, and waits until it is gone. The exit status is the process's own where we are its parent.
 stop() {
-	local file="$RDDR_TMP/pids/$1" sig=${2:-TERM} pid status
+	local file="$RDDR_TMP/pids/$1" sig=${2:-TERM} pid status=0
 	[[ -e $file ]] || return 0
 	pid=$(_pid_read "$file")
 	_pid_alive "$file" && kill -"$sig" "$pid" 2>/dev/null
 	_end "$file" || return
-	wait "$pid" 2>/dev/null
-	status=$?
+	wait "$pid" 2>/dev/null || status=$?
 	# 127: not our child. A signal that we sent is the end that was asked for.
 	if ((status == 127 || status == 128 + $(kill -l "$sig"))); then
 		return 0
