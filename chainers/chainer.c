@@ -219,6 +219,19 @@ static enum dial_outcome bind_source(struct dial *dial, int fd, const struct sou
 	return DIAL_CONNECTED;
 }
 
+/*
+ * Where nobody listens on a port of this host that the kernel also gives out, a socket can be given that very port, and
+ * then has connected to itself. Asks the kernel only where that can be.
+ */
+static bool is_its_own_server(struct dial *dial)
+{
+	socklen_t len = sizeof(dial->local);
+
+	if (rddr_addr_port(&dial->remote) < 1024 || (dial->forged && !rddr_addr_same_host(&dial->local, &dial->remote)))
+		return false;
+	return !getsockname(dial->fd, &dial->local.sa, &len) && rddr_addr_equal(&dial->local, &dial->remote);
+}
+
 static void on_answer(void *ctx, unsigned events)
 {
 	struct dial *dial = ctx;
@@ -231,11 +244,13 @@ static void on_answer(void *ctx, unsigned events)
 		if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 			error = errno;
 	}
+	if (!error && !(events & LOOP_OUT))
+		return;
+	if (!error && is_its_own_server(dial))
+		error = ECONNREFUSED;
 	if (error) {
 		outcome = failed(dial, STAGE_ANSWER, error);
 		rddr_chainer_cancel(dial);
-	} else if (!(events & LOOP_OUT)) {
-		return;
 	}
 	dial->loop = NULL;
 	dial->events = events;

@@ -66,25 +66,22 @@ struct dial_request {
 	struct loop *loop;
 	const struct addr *client;	/* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
-	const struct addr
-		*own; /* the daemon's own listening addresses (wildcards included), never dialled; '::' is IPv6 alone */
+	const struct addr *own; /* the daemon's own listeners, never dialled; wildcards too, '::' for IPv6 alone */
 	size_t n_own;
 };
 
 struct dial {
-	/* Set by the caller before rddr_chainer_connect_server. Called from the loop, never from inside connect_server.
-	 */
+	/* Set by the caller before rddr_chainer_connect_server; called from the loop, never from inside that. */
 	void (*done)(struct dial *dial, enum dial_outcome outcome);
 
 	/* Valid when it is finished. */
-	int fd;		    /* connected: the caller's to take; else -1 */
-	struct watch watch; /* connected: watches fd edge-triggered for everything; the caller retargets it */
-	unsigned events;    /* connected: what was reported together with the connect, and is not reported again */
-	int error;	    /* errno of the failure, positive; 0 when it is connected */
-	struct addr local;  /* as bound (port 0: the kernel chose; ask getsockname), or as bound last; the wildcard when
-			       nothing was bound */
-	struct addr remote; /* as dialled */
-	bool forged;	    /* false with forge_addr set: forge-fallback stepped in */
+	int fd;		      /* connected: the caller's to take; else -1 */
+	struct watch watch;   /* connected: watches fd edge-triggered for everything; the caller retargets it */
+	unsigned events;      /* connected: what was reported together with the connect, and is not reported again */
+	int error;	      /* errno of the failure, positive; 0 when it is connected */
+	struct addr local;    /* as bound, or bound last; where it is a wildcard or its port 0: ask getsockname */
+	struct addr remote;   /* as dialled */
+	bool forged;	      /* false with forge_addr set: forge-fallback stepped in */
 	enum forge_port rung; /* which one was used, when forged */
 
 	/* The chainer's own while the dial runs. */
@@ -99,8 +96,7 @@ struct dial {
 enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
 					      const struct dial_request *request);
 
-/* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun (zeroed, fd
- * -1). */
+/* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun. */
 void rddr_chainer_cancel(struct dial *dial);
 
 /* A dial that was never begun. */

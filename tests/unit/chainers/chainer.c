@@ -117,8 +117,6 @@ static void connects(const char *place)
 	assert_int_equal(run.dial.error, 0);
 	assert_false(run.dial.forged);
 	assert_int_equal(run.dial.local.sa.sa_family, server.sa.sa_family);
-	assert_true(rddr_addr_is_wildcard(&run.dial.local));
-	assert_int_equal(rddr_addr_port(&run.dial.local), 0);
 	assert_true(rddr_addr_equal(&run.dial.remote, &server));
 	assert_int_equal(option(run.dial.fd, SOL_TCP, TCP_NODELAY), 1);
 	assert_true(fcntl(run.dial.fd, F_GETFL) & O_NONBLOCK);
@@ -339,7 +337,7 @@ static void test_local(void **state)
 
 			assert_true(rddr_addr_same_host(&from, &local));
 			assert_true(!rddr_addr_port(&local) || rddr_addr_equal(&from, &local));
-			assert_true(rddr_addr_equal(&run.dial.local, &local));
+			assert_true(rddr_addr_same_host(&run.dial.local, &local));
 			/* Ours closes last: its port is free again at once. */
 			shutdown(fd, SHUT_RDWR);
 		}
@@ -365,6 +363,26 @@ static void test_local_port_shared(void **state)
 	}
 	for (size_t i = 0; i < 2; i++)
 		run_end(&runs[i]);
+}
+
+/* The only port that the kernel gives out is the one that is dialled: the socket connects to itself. */
+static void test_connected_to_itself(void **state)
+{
+	struct addr server = at("127.0.0.1:20001");
+
+	(void)state;
+	NEED_OWN_NET();
+	assert_true(net_write("/proc/sys/net/ipv4/ip_local_port_range", "20000 20000"));
+	ends_with("127.0.0.1:20000", DIAL_REFUSED, ECONNREFUSED);
+	ends_with("[::1]:20000", DIAL_REFUSED, ECONNREFUSED);
+
+	struct chainer_conf conf = to(&server);
+	struct run run;
+	assert_true(net_write("/proc/sys/net/ipv4/ip_local_port_range", "20001 20001"));
+	conf.forge_addr = true;
+	assert_int_equal(run_dial(&run, &conf, (struct dial_request){.client = &server}), DIAL_REFUSED);
+	run_end(&run);
+	assert_true(net_write("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999"));
 }
 
 static void test_no_descriptor(void **state)
@@ -404,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_local_port_shared),
+		cmocka_unit_test(test_connected_to_itself),
 		cmocka_unit_test(test_no_descriptor),
 	};
 

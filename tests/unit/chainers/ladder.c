@@ -55,7 +55,6 @@ static void test_any_is_the_default(void **state)
 		assert_true(run.dial.forged);
 		assert_int_equal(run.dial.rung, ANY);
 		assert_true(rddr_addr_same_host(&run.dial.local, &client));
-		assert_int_equal(rddr_addr_port(&run.dial.local), 0);
 		run_end(&run);
 	}
 }
