@@ -793,7 +793,35 @@ static void test_load(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-/* The examples that the man page shows. */
+static size_t read_whole(const char *path, char *text, size_t size)
+{
+	_owned_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, size - 1);
+
+	assert_true(n > 0);
+	text[n] = '\0';
+	return (size_t)n;
+}
+
+/* The manual shows the examples as they are. */
+static void test_manual(void **state)
+{
+	static char example[8192];
+	glob_t found;
+
+	(void)state;
+	read_whole("userspace/rddr.yaml.5", big, BIG);
+	assert_int_equal(glob("docs/examples/*.yaml", 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		read_whole(found.gl_pathv[i], example, sizeof(example));
+		if (!strstr(big, example))
+			print_error("%s is not in the manual\n", found.gl_pathv[i]);
+		assert_non_null(strstr(big, example));
+	}
+	globfree(&found);
+}
+
+/* Every example is good. */
 static void test_examples(void **state)
 {
 	glob_t found;
@@ -896,6 +924,7 @@ int main(void)
 		cmocka_unit_test(test_many_errors),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),
 		cmocka_unit_test(test_mutations),
 	};
 
