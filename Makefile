@@ -114,6 +114,18 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DAEMON)
 
+# Stream tests start the daemon and play the client and the servers themselves: tests/stream/NAME.c, with what they share in tests/stream/play/.
+STREAM_SHARED := $(wildcard tests/stream/play/*.c)
+STREAM_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/stream/*.c))
+$(BUILD)/tests/stream/%: $(BUILD)/obj/tests/stream/%.o $(STREAM_SHARED:%.c=$(BUILD)/obj/%.o) $(LIBRARY)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DAEMON)
+
+.PHONY: stream
+stream: $(STREAM_TESTS) $(BUILD)/rddrd $(PLUGIN_FILES) ## build and run the stream tests alone
+	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit --stage stream $(STREAM_TESTS)
+
 # Small programs that tests and the bench use: tests/tools/NAME.c stands alone, but for those named here.
 $(BUILD)/tests/tools/dial: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: $(LIBRARY)
