@@ -124,7 +124,7 @@ $(BUILD)/tests/stream/%: $(BUILD)/obj/tests/stream/%.o $(STREAM_SHARED:%.c=$(BUI
 
 .PHONY: stream
 stream: $(STREAM_TESTS) $(BUILD)/rddrd $(PLUGIN_FILES) ## build and run the stream tests alone
-	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit --stage stream $(STREAM_TESTS)
+	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit --room stream --stage stream $(STREAM_TESTS)
 
 # Small programs that tests and the bench use: tests/tools/NAME.c stands alone, but for those named here.
 $(BUILD)/tests/tools/dial: $(LIBRARY)
@@ -137,7 +137,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 .PHONY: tests-built
-tests-built: all $(UNIT_TESTS) $(TOOLS)
+tests-built: all $(UNIT_TESTS) $(STREAM_TESTS) $(TOOLS)
 
 # Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share.
 # All of it is compiled once more by clang, with the sanitizers in.
@@ -190,13 +190,13 @@ quick: tests-built ## the unit tests and the suite alone
 check: compile_commands.json $(BPF_SKELETONS) ## walls between the rooms, licenses, sizes, man pages, scripts, format, clang-tidy
 	$(Q)RDDR_BUILD=$(BUILD) tests/check
 
-FORMATTED := $(wildcard bpf/*.[ch] userspace/*.[ch] diff/*.[ch] chainers/*.[ch] tests/unit/*/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch])
+FORMATTED := $(wildcard bpf/*.[ch] userspace/*.[ch] diff/*.[ch] chainers/*.[ch] tests/unit/*/*.[ch] tests/stream/*.[ch] tests/stream/play/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch])
 .PHONY: format
 format: ## clang-format on every C file
 	$(Q)clang-format -i $(FORMATTED)
 
 # For editors and for clang-tidy.
-compile_commands.json: Makefile $(wildcard userspace/*.c diff/*.c chainers/*.c tests/unit/*/*.c tests/tools/*.c tests/fuzz/*.c) ## for editors
+compile_commands.json: Makefile $(wildcard userspace/*.c diff/*.c chainers/*.c tests/unit/*/*.c tests/stream/*.c tests/stream/play/*.c tests/tools/*.c tests/fuzz/*.c) ## for editors
 	$(Q)for f in $(filter %.c,$^); do \
 		jq -n --arg d "$(CURDIR)" --arg f $$f --arg c '$(subst ','\'',$(CC) $(CPPFLAGS) $(CFLAGS)) -c '$$f \
 			'{directory: $$d, file: $$f, command: $$c}'; done | jq -s . >$@
