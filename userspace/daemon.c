@@ -60,10 +60,12 @@ static void on_service_free(struct service *service)
 static int bind_service(struct config *config, struct service *service, const char *plugin_dir)
 {
 	char err[512] = "";
+	char key[160];
 	int r = rddr_plugin_load(service->diff_class, plugin_dir, &service->plugin, err, sizeof(err));
 
+	snprintf(key, sizeof(key), "services.%s.%s", service->name, r < 0 ? "diff-class" : "diff-params");
 	if (r < 0)
-		return rddr_config_complain(config, service->diff_class_mark, "diff-class", "%s", err);
+		return rddr_config_complain(config, service->diff_class_mark, key, "%s", err);
 	service->ops = rddr_plugin_ops(service->plugin);
 	if (service->ops->validate_params)
 		r = service->ops->validate_params(service->diff_params, &service->params, err, sizeof(err));
@@ -72,7 +74,7 @@ static int bind_service(struct config *config, struct service *service, const ch
 		r = -EINVAL;
 	}
 	if (r < 0)
-		return rddr_config_complain(config, service->diff_params_mark, "diff-params", "%s", err);
+		return rddr_config_complain(config, service->diff_params_mark, key, "%s", err);
 	service->metrics = rddr_metrics_set(service->name);
 	return service->metrics ? 0 : err_r(-ENOMEM, "daemon: no counters for service %s", service->name);
 }
@@ -237,7 +239,7 @@ static void close_unneeded(struct daemon *d)
 static int tell_own(struct daemon *d)
 {
 	for (unsigned w = 0; w < d->n_workers; w++) {
-		struct addr *own = calloc(d->config->n_services + 1, sizeof(*own));
+		struct addr *own = calloc(d->config->n_services + d->n_sockets + 1, sizeof(*own));
 		size_t n = 0;
 
 		if (!own)
@@ -245,6 +247,13 @@ static int tell_own(struct daemon *d)
 		for (size_t i = 0; i < d->config->n_services; i++) {
 			if (d->config->services[i]->has_listen)
 				own[n++] = d->config->services[i]->listen;
+		}
+		for (size_t i = 0; i < d->n_sockets; i++) {
+			struct addr bound = { 0 };
+			socklen_t len = sizeof(bound);
+
+			if (!d->sockets[i].service && getsockname(d->sockets[i].fd, &bound.sa, &len) == 0)
+				own[n++] = bound;
 		}
 		int r = rddr_worker_set_own(d->workers[w], own, n);
 		if (r < 0)
@@ -255,10 +264,10 @@ static int tell_own(struct daemon *d)
 
 int rddr_daemon_listen(struct daemon *d)
 {
-	int r = tell_own(d);
+	int r = 0;
 
 	close_unneeded(d);
-	if (r == 0 && d->config->n_rules)
+	if (d->config->n_rules)
 		r = listen_steered(d);
 	for (size_t i = 0; r == 0 && i < d->config->n_services; i++) {
 		const struct service *service = d->config->services[i];
@@ -268,7 +277,7 @@ int rddr_daemon_listen(struct daemon *d)
 				r = listen_at(d, &service->listen, w, service->name);
 		}
 	}
-	return r;
+	return r == 0 ? tell_own(d) : r;
 }
 
 /* ---- steering ---- */
