@@ -2,78 +2,42 @@
 /*
  * agree.c - exchanges in which all instances say the same: every byte arrives, in both directions, however it is cut.
  */
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include <setjmp.h>
 
 #include <cmocka.h>
 
-#include "play/daemon.h"
-#include "play/play.h"
+#include "play/world.h"
 
 static const unsigned counts[] = {1, 2, 3, 16};
+static const char *const names[] = {"n1", "n2", "n3", "n16"};
 #define COUNTS (sizeof(counts) / sizeof(counts[0]))
 
-struct world {
-	struct child daemon;
-	struct stage stage[2];
-	int hold[COUNTS * 2];
-	uint16_t port[COUNTS * 2];
-};
-static struct world w;
-
-static void write_service(FILE *f, unsigned k, bool six)
-{
-	const struct stage *stage = &w.stage[six];
-	unsigned at = k + (six ? COUNTS : 0);
-	const char *host = six ? "\"[::1]:%u\"" : "127.0.0.1:%u";
-
-	w.port[at] = free_port(six ? AF_INET6 : AF_INET, &w.hold[at]);
-	fprintf(f, "  n%u%s:\n    listen: ", counts[k], six ? "six" : "");
-	fprintf(f, host, w.port[at]);
-	fprintf(f, "\n    deadlines: { skew: 60s }\n    instances:\n");
-	for (unsigned i = 0; i < counts[k]; i++) {
-		fprintf(f, "      - { name: i%u, chainer: directed, remote: ", i);
-		fprintf(f, host, stage->port[i]);
-		fprintf(f, " }\n");
-	}
-}
+static struct world worlds[2]; /* IPv4, IPv6 */
 
 static int begin(void **state)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-
 	(void)state;
-	child_init(&w.daemon);
-	stage_init(&w.stage[0], AF_INET, SERVERS);
-	stage_init(&w.stage[1], AF_INET6, SERVERS);
-	fprintf(f, "workers: 1\nservices:\n");
-	for (unsigned k = 0; k < COUNTS; k++) {
-		write_service(f, k, false);
-		write_service(f, k, true);
+	for (int six = 0; six < 2; six++) {
+		struct world *w = &worlds[six];
+
+		world_init(w, six ? AF_INET6 : AF_INET, SERVERS, "workers: 1");
+		for (unsigned k = 0; k < COUNTS; k++)
+			world_add(w, names[k], counts[k], "deadlines: { skew: 60s }");
+		world_start(w);
 	}
-	fclose(f);
-	child_config(&w.daemon, "%s", text);
-	free(text);
-	child_start(&w.daemon, NULL);
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
-	child_forget(&w.daemon, true);
-	stage_free(&w.stage[0]);
-	stage_free(&w.stage[1]);
-	for (size_t i = 0; i < COUNTS * 2; i++)
-		close(w.hold[i]);
+	world_free(&worlds[0]);
+	world_free(&worlds[1]);
 	return 0;
 }
 
@@ -160,9 +124,8 @@ static void hold_talk(unsigned k, bool six, const struct talk *t, uint32_t dribb
 		write_part(&p.server[i], 's', t, &s);
 		p.server[i].dribbles = dribbles >> (1 + i) & 1;
 	}
-	play_connect(&p, w.stage[six].family, w.port[k + (six ? COUNTS : 0)]);
-	play_gather(&w.stage[six], &p);
-	play_run(&w.stage[six], &p, all_done);
+	world_play(&worlds[six], &p, names[k]);
+	play_run(&worlds[six].stage, &p, all_done);
 
 	bool good = sound(&p.client);
 	for (unsigned i = 0; i < p.n; i++)
@@ -192,13 +155,12 @@ static void hold_talks(unsigned k, bool six)
 
 static void check_nothing_found(void)
 {
-	child_wait_sessions(&w.daemon, 0);
-	for (unsigned k = 0; k < COUNTS * 2; k++) {
-		char service[16];
-
-		snprintf(service, sizeof(service), "n%u%s", counts[k % COUNTS], k < COUNTS ? "" : "six");
-		assert_int_equal(child_counter(&w.daemon, service, "divergences"), 0);
-		assert_int_equal(child_counter(&w.daemon, service, "denied"), 0);
+	for (int six = 0; six < 2; six++) {
+		child_wait_sessions(&worlds[six].daemon, 0);
+		for (unsigned k = 0; k < COUNTS; k++) {
+			assert_int_equal(child_counter(&worlds[six].daemon, names[k], "divergences"), 0);
+			assert_int_equal(child_counter(&worlds[six].daemon, names[k], "denied"), 0);
+		}
 	}
 }
 
@@ -255,22 +217,24 @@ static void loads(void **state)
 static void twenty_megabytes_both_ways(void **state)
 {
 	const struct talk t = {"20 MB both ways at once", {{'b', 20000000 / load_scale()}}, 'b'};
-	uint64_t in = child_counter(&w.daemon, "n3", "bytes_in"), out = child_counter(&w.daemon, "n3", "bytes_out");
-	uint64_t compared = child_counter(&w.daemon, "n3", "bytes_compared");
+	struct child *daemon = &worlds[0].daemon;
+	uint64_t in = child_counter(daemon, "n3", "bytes_in"), out = child_counter(daemon, "n3", "bytes_out");
+	uint64_t compared = child_counter(daemon, "n3", "bytes_compared");
 
 	(void)state;
 	hold_talk(2, false, &t, 0);
 	check_nothing_found();
-	assert_int_equal(child_counter(&w.daemon, "n3", "bytes_in") - in, t.turns[0].len);
-	assert_int_equal(child_counter(&w.daemon, "n3", "bytes_out") - out, t.turns[0].len);
-	assert_int_equal(child_counter(&w.daemon, "n3", "bytes_compared") - compared, t.turns[0].len);
+	assert_int_equal(child_counter(daemon, "n3", "bytes_in") - in, t.turns[0].len);
+	assert_int_equal(child_counter(daemon, "n3", "bytes_out") - out, t.turns[0].len);
+	assert_int_equal(child_counter(daemon, "n3", "bytes_compared") - compared, t.turns[0].len);
 }
 
 /* Last, with everything above behind it. */
 static void ends_in_order(void **state)
 {
 	(void)state;
-	child_stop(&w.daemon);
+	child_stop(&worlds[0].daemon);
+	child_stop(&worlds[1].daemon);
 }
 
 int main(void)

@@ -160,7 +160,8 @@ void child_config(const struct child *c, const char *fmt, ...)
 	va_list args;
 
 	assert_non_null(f);
-	fprintf(f, "control: %s\nevidence: { file: %s/evidence.jsonl, max-size: 64MiB }\n", c->control, c->dir);
+	fprintf(f, "control: %s\nevidence: { file: %s/evidence.jsonl, max-size: 64MiB, excerpt: 16 }\n", c->control,
+		c->dir);
 	va_start(args, fmt);
 	vfprintf(f, fmt, args);
 	va_end(args);
@@ -386,15 +387,14 @@ void child_wait_sessions(struct child *c, size_t n)
 	}
 }
 
-json_object *child_evidence(struct child *c)
+json_object *child_evidence(struct child *c, size_t n, json_object **list)
 {
-	json_object *result = child_ask(c, "evidence", "{\"limit\": 1}"), *list = NULL;
+	char args[32];
 
-	assert_true(json_object_object_get_ex(result, "evidence", &list));
-	assert_int_equal(json_object_array_length(list), 1);
-	json_object *record = json_object_get(json_object_array_get_idx(list, 0));
-	json_object_put(result);
-	return record;
+	snprintf(args, sizeof(args), "{\"limit\": %zu}", n);
+	json_object *result = child_ask(c, "evidence", args);
+	assert_true(json_object_object_get_ex(result, "evidence", list));
+	return result;
 }
 
 size_t child_rss_kb(const struct child *c)

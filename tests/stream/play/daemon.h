@@ -69,8 +69,8 @@ uint64_t child_counter(struct child *c, const char *service, const char *name);
 void child_wait_counter(struct child *c, const char *service, const char *name, uint64_t value);
 /* Waits until so many sessions are there. */
 void child_wait_sessions(struct child *c, size_t n);
-/* The newest record of evidence, the caller's to put. */
-json_object *child_evidence(struct child *c);
+/* The newest records of evidence, n at most; the result, which holds list, is the caller's to put. */
+json_object *child_evidence(struct child *c, size_t n, json_object **list);
 
 size_t child_rss_kb(const struct child *c);
 /* The descriptors that it has open. */

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,10 +54,10 @@ static uint16_t port_of(int fd)
 	return ntohs(((struct sockaddr_in *)&at)->sin_port);
 }
 
-static int bound_socket(int family)
+static int bound_socket(int family, uint16_t port)
 {
 	struct sockaddr_storage at;
-	socklen_t len = loopback(family, 0, &at);
+	socklen_t len = loopback(family, port, &at);
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
 	assert_true(fd >= 0);
@@ -68,8 +70,12 @@ void stage_init(struct stage *s, int family, unsigned n)
 {
 	*s = (struct stage){.family = family, .n = n};
 	for (unsigned i = 0; i < n; i++) {
-		s->fd[i] = bound_socket(family);
-		s->port[i] = port_of(s->fd[i]);
+		int first = bound_socket(family, 0);
+
+		/* Bound by number it keeps its port when it is shut. */
+		s->port[i] = port_of(first);
+		s->fd[i] = bound_socket(family, s->port[i]);
+		close(first);
 		assert_int_equal(listen(s->fd[i], 4096), 0);
 	}
 }
@@ -224,6 +230,14 @@ static bool say(struct end *e, const struct act *a)
 	return e->said == a->len;
 }
 
+/* A reset takes back what has not arrived; what arrived can still be read. */
+static bool unsent(const struct end *e)
+{
+	int bytes = 0;
+
+	return ioctl(e->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
 static bool try_act(const struct play *p, struct end *e, const struct act *a)
 {
 	switch (a->kind) {
@@ -239,7 +253,7 @@ static bool try_act(const struct play *p, struct end *e, const struct act *a)
 		return e->fd >= 0 && (shutdown(e->fd, SHUT_WR) == 0 || errno == ENOTCONN);
 	case ACT_CLOSE:
 	case ACT_RESET:
-		if (e->fd < 0)
+		if (e->fd < 0 || (a->kind == ACT_RESET && unsent(e)))
 			return false;
 		close_end(e, a->kind == ACT_RESET);
 		return true;
@@ -397,6 +411,12 @@ static void serve(struct end *e, short revents)
 		look_for_reset(e);
 }
 
+/* No event tells when it can go on. */
+static bool needs_time(const struct end *e)
+{
+	return e->rate > 0 || (!end_done(e) && e->acts[e->act].kind == ACT_RESET);
+}
+
 void play_turn(struct stage *s, struct play *plays, size_t n, struct play *accepting, int wait)
 {
 	static struct polled set;
@@ -412,10 +432,10 @@ void play_turn(struct stage *s, struct play *plays, size_t n, struct play *accep
 	size_t listeners = set.n;
 	for (size_t k = 0; k < n; k++) {
 		add_end(&set, &plays[k], &plays[k].client);
-		slow |= plays[k].client.rate > 0;
+		slow |= needs_time(&plays[k].client);
 		for (unsigned i = 0; i < plays[k].n; i++) {
 			add_end(&set, &plays[k], &plays[k].server[i]);
-			slow |= plays[k].server[i].rate > 0;
+			slow |= needs_time(&plays[k].server[i]);
 		}
 	}
 	if (slow && wait > 5)
@@ -491,6 +511,7 @@ void play_connect(struct play *p, int family, uint16_t port)
 	assert_true(fd >= 0);
 	if (connect(fd, (struct sockaddr *)&at, len) < 0)
 		assert_int_equal(errno, EINPROGRESS);
+	p->port = port_of(fd);
 	prepare(&p->client, fd);
 }
 
@@ -506,6 +527,14 @@ static bool gathered(const struct play *p)
 void play_gather(struct stage *s, struct play *p)
 {
 	play_run(s, p, gathered);
+}
+
+void play_gather_last(struct stage *s, struct play *plays, size_t n)
+{
+	if (play_until(s, plays, n, &plays[n - 1], gathered))
+		return;
+	play_show(&plays[n - 1]);
+	fail_msg("not every server was dialled");
 }
 
 void play_free(struct play *p)

@@ -60,6 +60,7 @@ struct play {
 	struct end server[SERVERS];
 	unsigned n;
 	unsigned cue;
+	uint16_t port; /* the client's */
 };
 
 /* Where the servers listen, for all plays. */
@@ -92,6 +93,9 @@ void expects(struct end *e, const void *data, size_t len);
 void play_connect(struct play *p, int family, uint16_t port);
 /* Runs until every server of p was dialled, or the client was closed. */
 void play_gather(struct stage *s, struct play *p);
+
+/* The same for the last of n plays, while the others go on. */
+void play_gather_last(struct stage *s, struct play *plays, size_t n);
 
 /* Runs all plays until until() holds for each; false: it never did. accepting: the one that new connections belong to;
  * may be NULL. */
