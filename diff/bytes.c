@@ -296,15 +296,12 @@ static enum rddr_verdict compare_filtered(struct bytes *b, const struct rddr_vie
 	if (front->len == 0 || !walk.noisy ||
 	    !rddr_noise_goes_on(&walk, rddr_noise_place(views[0].data[0], views[1].data[0]))) {
 		same = alike(views, n, front, 0);
-		if (same > 0)
-			rddr_noise_pass(&walk, views[0].data, same);
-		else
-			walk.noisy = false;
+		rddr_noise_pass(&walk, views[0].data, same);
 	}
 	if (same == front->len) {
 		if (parts(front))
 			return diverge_end(views, n, same, result);
-		b->walk = same > 0 ? walk : b->walk;
+		b->walk = walk;
 		return take(views, n, same, result);
 	}
 	look(views, n, front, same, &walk, &s);

@@ -106,28 +106,8 @@ void rddr_noise_step(struct noise_walk *walk, uint8_t a, uint8_t b)
 		walk->shown |= showing(a, b);
 }
 
-void rddr_noise_pass(struct noise_walk *walk, const uint8_t *text, size_t len)
+static enum noise_class class_of(uint16_t shown)
 {
-	uint16_t shown = 0;
-	size_t word = len;
-
-	while (word > 0 && (kinds[text[word - 1]] & WORD)) {
-		word--;
-		shown |= showing(text[word], text[word]);
-	}
-	if (len == 0)
-		return;
-	/* A word that fills the text may have begun before it. */
-	if (word > 0 || !rddr_noise_goes_on(walk, NOISE_WORD))
-		*walk = (struct noise_walk){0};
-	walk->last = word < len ? NOISE_WORD : NOISE_APART;
-	walk->shown |= shown;
-}
-
-enum noise_class rddr_noise_class(const struct noise_walk *walk)
-{
-	uint16_t shown = walk->shown;
-
 	if (shown & CONTROL)
 		return NOISE_CLASS_ANY;
 	if (shown & GRAPHIC)
@@ -139,6 +119,32 @@ enum noise_class rddr_noise_class(const struct noise_walk *walk)
 	if (shown & LOWER_HEX)
 		return NOISE_CLASS_LOWER_HEX;
 	return shown & UPPER_HEX ? NOISE_CLASS_UPPER_HEX : NOISE_CLASS_DIGITS;
+}
+
+void rddr_noise_pass(struct noise_walk *walk, const uint8_t *text, size_t len)
+{
+	uint16_t shown = 0;
+	size_t word = len;
+
+	if (len == 0)
+		return;
+	while (word > 0 && (kinds[text[word - 1]] & WORD)) {
+		word--;
+		shown |= showing(text[word], text[word]);
+		/* Agreed words show no more than a token; so a long one need not be looked at to its beginning. */
+		if (class_of(shown) == NOISE_CLASS_TOKEN && !walk->noisy)
+			break;
+	}
+	/* A word that fills the text may have begun before it. */
+	if (word > 0 || !rddr_noise_goes_on(walk, NOISE_WORD))
+		*walk = (struct noise_walk){0};
+	walk->last = word < len ? NOISE_WORD : NOISE_APART;
+	walk->shown |= shown;
+}
+
+enum noise_class rddr_noise_class(const struct noise_walk *walk)
+{
+	return class_of(walk->shown);
 }
 
 bool rddr_noise_may_fit(uint8_t a, uint8_t b, uint8_t c)

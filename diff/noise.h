@@ -55,7 +55,10 @@ bool rddr_noise_goes_on(const struct noise_walk *walk, enum noise_place next);
 /* Walks over one position, on in the span or into a new one. */
 void rddr_noise_step(struct noise_walk *walk, uint8_t a, uint8_t b);
 
-/* Walks over text that the pair agrees on. Looks at no more of it than the word at its end, and at its first byte. */
+/*
+ * Walks over text that the pair agrees on. Looks at no more of it than the word at its end, and of that at no more than
+ * the class hangs on: the walk is as good as one that steps over every byte, not the same to the bit.
+ */
 void rddr_noise_pass(struct noise_walk *walk, const uint8_t *text, size_t len);
 
 /*

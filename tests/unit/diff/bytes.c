@@ -346,6 +346,34 @@ static void doubt_ends_with_the_budget(void **state)
 	fake_end(&s);
 }
 
+/* A view that cannot get longer is not waited for, whatever the budget. */
+static void doubt_ends_with_the_view(void **state)
+{
+	static const char pair[] = "aaaaaaaaaaaaaaaa", third[] = "baaaaaaaaaaaaaaa";
+	struct rddr_session s = {.plugin = &rddr_diff_plugin, .n = 3};
+	struct rddr_diff_create args = {
+		.size = sizeof(args),
+		.instances = 3,
+		.do_filter = true,
+		.limit = 16,
+		.host = &fake_host,
+		.session = &s,
+	};
+
+	(void)state;
+	assert_int_equal(rddr_diff_plugin.create(&args, &s.state), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fake_set(&s.in[i], i == 2 ? third : pair, 16, OPEN);
+		s.in[i].shown = 15;
+	}
+	assert_true(fake_diff(&s));
+	for (unsigned i = 0; i < 3; i++)
+		s.in[i].shown = 16;
+	assert_false(fake_diff(&s));
+	assert_int_equal(s.finding_at, 0);
+	fake_end(&s);
+}
+
 static void the_pair_needs_a_third(void **state)
 {
 	struct rddr_session s;
@@ -517,6 +545,7 @@ int main(void)
 		cmocka_unit_test(each_changed_byte_is_found),
 		cmocka_unit_test(noise_past_the_budget_diverges),
 		cmocka_unit_test(doubt_ends_with_the_budget),
+		cmocka_unit_test(doubt_ends_with_the_view),
 		cmocka_unit_test(the_pair_needs_a_third),
 		cmocka_unit_test(parameters_are_refused_by_name),
 		cmocka_unit_test(drawn_streams_come_out_as_the_reference_says),
