@@ -147,7 +147,8 @@ static struct table *services_table(json_object *services)
 		rddr_table_cell(table, text(s, "direction"));
 		rddr_table_cell(table, text(s, "diff_class"));
 		rddr_table_cell(table, truth(s, "enforcing") ? "enforce" : "report");
-		rddr_table_cell(table, text(s, "when_down"));
+		/* A service that only listens is simply not there when the daemon is not. */
+		rddr_table_cell(table, length(field(s, "intercept")) ? text(s, "when_down") : NULL);
 		rddr_table_cell(table, text(s, "sessions"));
 		rddr_table_cell(table, text(s, "divergences"));
 		rddr_table_cell(table, text(s, "denied"));
