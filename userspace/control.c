@@ -119,6 +119,19 @@ static void on_again(void *ctx)
 	pump(ctx);
 }
 
+/* Puts the answer's descriptors beside it; space has room for CONTROL_FDS. */
+static void attach_fds(struct client *c, struct msghdr *msg, char *space)
+{
+	const struct cmsghdr head = {
+		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(c->n_fds * sizeof(int))};
+	struct cmsghdr *header = (struct cmsghdr *)space;
+
+	*header = head;
+	memcpy(CMSG_DATA(header), c->fds, c->n_fds * sizeof(int));
+	msg->msg_control = space;
+	msg->msg_controllen = CMSG_SPACE(c->n_fds * sizeof(int));
+}
+
 /* Sends what it can of the answer. False: the client is to be dropped. */
 static bool send_answer(struct client *c)
 {
@@ -135,14 +148,8 @@ static bool send_answer(struct client *c)
 			msg.msg_iov = iov + 1;
 			msg.msg_iovlen = 1;
 		}
-		if (c->n_fds) {
-			msg.msg_control = space.bytes;
-			msg.msg_controllen = CMSG_SPACE(c->n_fds * sizeof(int));
-			*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-								.cmsg_type = SCM_RIGHTS,
-								.cmsg_len = CMSG_LEN(c->n_fds * sizeof(int))};
-			memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), c->fds, c->n_fds * sizeof(int));
-		}
+		if (c->n_fds)
+			attach_fds(c, &msg, space.bytes);
 		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -198,27 +198,32 @@ static json_object *parse(const struct inbox *inbox)
 	return answer;
 }
 
+static int ask(int fd, json_object *request, uint64_t until, struct inbox *inbox, json_object **answer)
+{
+	int err = send_request(fd, request, until);
+
+	if (!err)
+		err = receive_answer(fd, inbox, until);
+	if (err)
+		return err;
+	*answer = parse(inbox);
+	return *answer ? 0 : -EBADMSG;
+}
+
 int rddr_control_ask(const char *path, json_object *request, int timeout, json_object **answer, int *fds, size_t *n)
 {
 	uint64_t until = clock_ms() + (uint64_t)(timeout > 0 ? timeout : 0);
 	_owned_(empty) struct inbox inbox = {0};
-	_owned_fd_ int fd = dial(path, timeout);
-	json_object *parsed;
+	json_object *parsed = NULL;
+	int fd = dial(path, timeout);
 	int err;
 
-	if (fd < 0) {
-		err = fd;
-		fd = -1;
-		return err;
-	}
-	err = send_request(fd, request, until);
-	if (!err)
-		err = receive_answer(fd, &inbox, until);
+	if (fd < 0)
+		return fd;
+	err = ask(fd, request, until, &inbox, &parsed);
+	close(fd);
 	if (err)
 		return err;
-	parsed = parse(&inbox);
-	if (!parsed)
-		return -EBADMSG;
 	if (n) {
 		size_t taken = !fds ? 0 : inbox.n_fds < *n ? inbox.n_fds : *n;
 

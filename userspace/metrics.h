@@ -3,7 +3,8 @@
  * metrics.h - counters with names.
  *
  * A set of counters belongs to a service, by name, and lives as long as the process: it survives reloads. Each thread
- * writes a part of its own, without locks; whoever reads adds the parts up. Part 0 is the main thread's, part 1 + w worker w's.
+ * writes a part of its own, without locks; whoever reads adds the parts up. Part 0 is the main thread's, part 1 + w
+ * worker w's.
  */
 #ifndef RDDR_METRICS_H
 #define RDDR_METRICS_H
@@ -13,51 +14,51 @@
 #define METRICS_PARTS 65 /* 64 workers and the main thread */
 
 /* name, what it counts */
-#define METRICS_COUNTERS(X)                                                                  \
-	X(sessions, "sessions begun")                                                        \
-	X(sessions_ended, "sessions ended")                                                  \
-	X(accept_failed, "accept() failed")                                                  \
-	X(accept_paused, "accepting paused for want of descriptors")                         \
-	X(no_service, "connections that matched no service (closed)")                        \
-	X(bytes_in, "bytes from lone ends")                                                  \
-	X(bytes_out, "bytes to lone ends")                                                   \
-	X(bytes_compared, "bytes of the source stream that were compared")                   \
-	X(divergences, "divergences found")                                                  \
-	X(denied, "sessions denied")                                                         \
-	X(reported, "divergences that were let pass (enforcing: false)")                     \
-	X(detached, "instances detached from a session (enforcing: false)")                  \
-	X(denied_divergence, "denied: the answers differ")                                   \
-	X(denied_missing, "denied: an instance could not be reached")                        \
-	X(denied_late, "denied: an instance was late")                                       \
-	X(denied_early_end, "denied: an instance ended before the others")                   \
-	X(denied_rejected, "denied: the plugin rejected the request")                        \
-	X(denied_limit, "denied: a bound was reached")                                       \
-	X(denied_failed, "denied: the plugin failed")                                        \
-	X(idle_timeouts, "sessions ended by the idle deadline")                              \
-	X(lone_resets, "sessions ended by a reset of the lone end")                          \
-	X(redials, "ends dialled again at a neutral point")                                  \
-	X(dials, "dials begun")                                                              \
-	X(dial_refused, "dials refused")                                                     \
-	X(dial_unreachable, "dials: unreachable")                                            \
-	X(dial_timed_out, "dials timed out")                                                 \
-	X(dial_no_port, "dials: no free port")                                               \
-	X(dial_not_permitted, "dials: not permitted to forge")                               \
-	X(dial_loop, "dials: the target was the daemon itself")                              \
-	X(dial_failed, "dials failed otherwise")                                             \
-	X(forge_exact, "forged with the client's own port")                                  \
-	X(forge_group, "forged with a port of the client port's group")                      \
-	X(forge_any, "forged with a port of the kernel's choice")                            \
-	X(forge_fallback, "dialled unforged because forge-fallback allows it")               \
-	X(noise_bytes, "bytes taken for noise of the filter pair")                           \
-	X(noise_over_budget, "spans of noise past the budget")                               \
-	X(evidence_recorded, "records of evidence written")                                  \
+#define METRICS_COUNTERS(X)                                                                                            \
+	X(sessions, "sessions begun")                                                                                  \
+	X(sessions_ended, "sessions ended")                                                                            \
+	X(accept_failed, "accept() failed")                                                                            \
+	X(accept_paused, "accepting paused for want of descriptors")                                                   \
+	X(no_service, "connections that matched no service (closed)")                                                  \
+	X(bytes_in, "bytes from lone ends")                                                                            \
+	X(bytes_out, "bytes to lone ends")                                                                             \
+	X(bytes_compared, "bytes of the source stream that were compared")                                             \
+	X(divergences, "divergences found")                                                                            \
+	X(denied, "sessions denied")                                                                                   \
+	X(reported, "divergences that were let pass (enforcing: false)")                                               \
+	X(detached, "instances detached from a session (enforcing: false)")                                            \
+	X(denied_divergence, "denied: the answers differ")                                                             \
+	X(denied_missing, "denied: an instance could not be reached")                                                  \
+	X(denied_late, "denied: an instance was late")                                                                 \
+	X(denied_early_end, "denied: an instance ended before the others")                                             \
+	X(denied_rejected, "denied: the plugin rejected the request")                                                  \
+	X(denied_limit, "denied: a bound was reached")                                                                 \
+	X(denied_failed, "denied: the plugin failed")                                                                  \
+	X(idle_timeouts, "sessions ended by the idle deadline")                                                        \
+	X(lone_resets, "sessions ended by a reset of the lone end")                                                    \
+	X(redials, "ends dialled again at a neutral point")                                                            \
+	X(dials, "dials begun")                                                                                        \
+	X(dial_refused, "dials refused")                                                                               \
+	X(dial_unreachable, "dials: unreachable")                                                                      \
+	X(dial_timed_out, "dials timed out")                                                                           \
+	X(dial_no_port, "dials: no free port")                                                                         \
+	X(dial_not_permitted, "dials: not permitted to forge")                                                         \
+	X(dial_loop, "dials: the target was the daemon itself")                                                        \
+	X(dial_failed, "dials failed otherwise")                                                                       \
+	X(forge_exact, "forged with the client's own port")                                                            \
+	X(forge_group, "forged with a port of the client port's group")                                                \
+	X(forge_any, "forged with a port of the kernel's choice")                                                      \
+	X(forge_fallback, "dialled unforged because forge-fallback allows it")                                         \
+	X(noise_bytes, "bytes taken for noise of the filter pair")                                                     \
+	X(noise_over_budget, "spans of noise past the budget")                                                         \
+	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
 
 enum metric {
 #define X(name, help) METRIC_##name,
 	METRICS_COUNTERS(X)
 #undef X
-	METRICS
+		METRICS
 };
 
 struct metrics_set;

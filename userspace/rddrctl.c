@@ -39,9 +39,9 @@ struct options {
 struct command {
 	const char *name;
 	const char *argument; /* what it takes, for the help; NULL: nothing */
-	bool needs_argument;
 	const char *help;
-	int timeout;
+	bool needs_argument;
+	int timeout; /* ms */
 	/* Puts what belongs to the command into the request. 0, or USAGE after a message. */
 	int (*prepare)(const struct options *options, struct show *show, json_object *request);
 	show_fn show;
@@ -105,19 +105,19 @@ static int prepare_log_level(const struct options *options, struct show *show, j
 }
 
 static const struct command commands[] = {
-	{"status", NULL, false, "what the daemon is doing", TIMEOUT, NULL, rddr_rddrctl_show_status},
-	{"services", NULL, false, "the services, what they take, their instances", TIMEOUT, NULL,
+	{"status", NULL, "what the daemon is doing", false, TIMEOUT, NULL, rddr_rddrctl_show_status},
+	{"services", NULL, "the services, what they take, their instances", false, TIMEOUT, NULL,
 	 rddr_rddrctl_show_services},
-	{"sessions", "[NUMBER]", false, "the sessions, or one with its instances", TIMEOUT, prepare_sessions,
+	{"sessions", "[NUMBER]", "the sessions, or one with its instances", false, TIMEOUT, prepare_sessions,
 	 rddr_rddrctl_show_sessions},
-	{"counters", NULL, false, "what was counted (--all: also what is 0)", TIMEOUT, NULL,
+	{"counters", NULL, "what was counted (--all: also what is 0)", false, TIMEOUT, NULL,
 	 rddr_rddrctl_show_counters},
-	{"evidence", "[REFERENCE]", false, "the last divergences, newest first, or one of them", TIMEOUT,
+	{"evidence", "[REFERENCE]", "the last divergences, newest first, or one of them", false, TIMEOUT,
 	 prepare_evidence, rddr_rddrctl_show_evidence},
-	{"reload", NULL, false, "read the config again", TIMEOUT_RELOAD, NULL, rddr_rddrctl_show_reload},
-	{"log-level", "LEVEL", true, "write more or less: error, warning, info, debug", TIMEOUT, prepare_log_level,
+	{"reload", NULL, "read the config again", false, TIMEOUT_RELOAD, NULL, rddr_rddrctl_show_reload},
+	{"log-level", "LEVEL", "write more or less: error, warning, info, debug", true, TIMEOUT, prepare_log_level,
 	 rddr_rddrctl_show_log_level},
-	{"drain", NULL, false, "take no new connections and end with the last session", TIMEOUT, NULL,
+	{"drain", NULL, "take no new connections and end with the last session", false, TIMEOUT, NULL,
 	 rddr_rddrctl_show_drain},
 };
 

@@ -229,8 +229,9 @@ static void test_reads_anything(void **state)
 
 	/* A line that is too long is passed over, its neighbours are not. */
 	memset(text, 'x', huge + 64);
-	memcpy(text, "first\n", 6);
-	memcpy(text + huge, "\nlast\n", 6);
+	snprintf(text, 64, "first\n");
+	text[strlen(text)] = 'x';
+	snprintf(text + huge, 64, "\nlast\n");
 	put_file(path, text, huge + 6);
 	catch = read_all(0);
 	assert_string_equal(catch.text, "last,first,");
