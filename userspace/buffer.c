@@ -78,7 +78,7 @@ static int grow(struct pool *pool, struct buffer *b, size_t size)
 		memcpy(data, b->data + b->head, len);
 		block_put(pool, b->data, b->size);
 	}
-	*b = (struct buffer){ .data = data, .size = 1u << shift, .tail = (uint32_t)len };
+	*b = (struct buffer){.data = data, .size = 1u << shift, .tail = (uint32_t)len};
 	return 0;
 }
 
@@ -119,5 +119,5 @@ void rddr_buffer_trim(struct pool *pool, struct buffer *b)
 	if (!b->data || b->head != b->tail)
 		return;
 	block_put(pool, b->data, b->size);
-	*b = (struct buffer){ 0 };
+	*b = (struct buffer){0};
 }

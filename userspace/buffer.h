@@ -13,7 +13,7 @@
 
 #define BUFFER_MIN_SHIFT 12 /* 4 KiB */
 #define BUFFER_MAX_SHIFT 26 /* 64 MiB */
-#define BUFFER_MAX (1u << BUFFER_MAX_SHIFT)
+#define BUFFER_MAX	 (1u << BUFFER_MAX_SHIFT)
 
 struct pool_block {
 	struct pool_block *next;
@@ -47,8 +47,9 @@ static inline const uint8_t *rddr_buffer_bytes(const struct buffer *b)
 void rddr_pool_drain(struct pool *pool);
 
 /*
- * Makes room behind the bytes: *where is set, the room's size is returned. An empty buffer gets a block of at least want bytes; one that is
- * full is moved together, or grown while its block is smaller than max. 0: it holds max bytes already, or there is no memory
+ * Makes room behind the bytes: *where is set, the room's size is returned. An empty buffer gets a block of at least
+ * want bytes; one that is full is moved together, or grown while its block is smaller than max. 0: it holds max bytes
+ * already, or there is no memory
  * (*where is NULL then).
  */
 size_t rddr_buffer_room(struct pool *pool, struct buffer *b, size_t want, size_t max, uint8_t **where);

@@ -18,9 +18,9 @@
 #include "steering.h"
 
 /* The most sessions that one answer lists, of each worker; and the most listeners and records. */
-#define SESSIONS_LISTED 1000
+#define SESSIONS_LISTED	 1000
 #define LISTENERS_LISTED 64
-#define EVIDENCE_LISTED 1000
+#define EVIDENCE_LISTED	 1000
 
 static void add_text(json_object *o, const char *key, const char *text)
 {
@@ -79,7 +79,10 @@ static void status(void *ctx, struct reply *reply, json_object *request)
 	add_number(o, "workers", d->n_workers);
 	add_number(o, "generation", d->generation);
 	add_bool(o, "draining", d->ending);
-	add_text(steering, "state", !d->config->n_rules ? "off" : d->steering && d->published ? "attached" : "detached");
+	add_text(steering, "state",
+		 !d->config->n_rules	       ? "off"
+		 : d->steering && d->published ? "attached"
+					       : "detached");
 	add_text(steering, "pin_dir", d->options->pin_dir);
 	json_object_object_add(o, "steering", steering);
 	add_number(o, "sessions", sessions);
@@ -94,15 +97,17 @@ static void format_rule(const struct rule *rule, char *text, size_t size)
 
 	if (rule->port)
 		snprintf(port, sizeof(port), "%u", rule->port);
-	snprintf(text, size, "%s port %s%s%s%s%s", rddr_prefix_format(&rule->destination, destination, sizeof(destination)),
-		 port, rule->interface[0] ? " interface " : "", rule->interface,
+	snprintf(text, size, "%s port %s%s%s%s%s",
+		 rddr_prefix_format(&rule->destination, destination, sizeof(destination)), port,
+		 rule->interface[0] ? " interface " : "", rule->interface,
 		 rule->clients.family == AF_UNSPEC ? "" : " clients ",
 		 rule->clients.family == AF_UNSPEC ? "" : rddr_prefix_format(&rule->clients, clients, sizeof(clients)));
 }
 
 static json_object *describe_service(const struct service *service)
 {
-	json_object *o = json_object_new_object(), *rules = json_object_new_array(), *instances = json_object_new_array();
+	json_object *o = json_object_new_object(), *rules = json_object_new_array(),
+		    *instances = json_object_new_array();
 
 	add_text(o, "name", service->name);
 	add_text(o, "direction", service->direction == RDDR_INCOMING ? "incoming" : "outgoing");
@@ -211,7 +216,7 @@ static json_object *describe_instance(const struct rddr_session *s, unsigned i)
 {
 	const struct endpoint *ep = &s->many[i];
 	json_object *o = json_object_new_object();
-	struct addr local = { 0 };
+	struct addr local = {0};
 	socklen_t len = sizeof(local);
 
 	add_text(o, "name", s->service->instances[i].name);
@@ -291,13 +296,13 @@ static void sessions(void *ctx, struct reply *reply, json_object *request)
 		rddr_control_refuse(reply, "out of memory");
 		return;
 	}
-	*all = (struct gathering){ .daemon = d, .reply = reply, .list = json_object_new_array() };
+	*all = (struct gathering){.daemon = d, .reply = reply, .list = json_object_new_array()};
 	for (unsigned w = 0; w < d->n_workers; w++) {
 		struct gathered *g = calloc(1, sizeof(*g));
 
 		if (!g)
 			continue;
-		*g = (struct gathered){ .gathering = all, .worker = d->workers[w], .list = json_object_new_array() };
+		*g = (struct gathered){.gathering = all, .worker = d->workers[w], .list = json_object_new_array()};
 		if (rddr_worker_call(d->workers[w], list_on_worker, g) == 0) {
 			all->left++;
 			continue;
@@ -381,11 +386,12 @@ static void reload(void *ctx, struct reply *reply, json_object *request)
 		rddr_control_refuse(reply, "out of memory");
 		return;
 	}
-	*r = (struct reload_reply){ .daemon = ctx, .reply = reply };
+	*r = (struct reload_reply){.daemon = ctx, .reply = reply};
 	int error = rddr_reload(ctx, reloaded, r);
 	if (error < 0) {
 		free(r);
-		rddr_control_refuse(reply, "%s", error == -EBUSY ? "a reload, or the end, is under way" : strerror(-error));
+		rddr_control_refuse(reply, "%s",
+				    error == -EBUSY ? "a reload, or the end, is under way" : strerror(-error));
 	}
 }
 
@@ -459,9 +465,9 @@ static void drain(void *ctx, struct reply *reply, json_object *request)
 }
 
 static const struct control_command commands[] = {
-	{ "status", status },	    { "services", services }, { "sessions", sessions },	    { "counters", counters },
-	{ "evidence", evidence },   { "reload", reload },     { "log-level", log_level },   { "listeners", listeners },
-	{ "retire", retire },	    { "drain", drain },
+	{"status", status},	{"services", services}, {"sessions", sessions},	  {"counters", counters},
+	{"evidence", evidence}, {"reload", reload},	{"log-level", log_level}, {"listeners", listeners},
+	{"retire", retire},	{"drain", drain},
 };
 
 int rddr_commands_begin(struct daemon *d, const char *path)

@@ -20,7 +20,7 @@
 #include "steering.h"
 
 /* How often it is looked whether the programs are attached, or attached anew. */
-#define UPKEEP_MS 500
+#define UPKEEP_MS    500
 #define SCRIBE_BYTES (1u << 20)
 /* Descriptors that are not sessions': the control's clients, maps, files. */
 #define FDS_ASIDE 192
@@ -50,7 +50,7 @@ static void on_service_free(struct service *service)
 
 	if (!l)
 		return;
-	*l = (struct leavings){ .plugin = service->plugin, .params = service->params };
+	*l = (struct leavings){.plugin = service->plugin, .params = service->params};
 	if (!main_loop)
 		clear_leavings(l);
 	else if (rddr_loop_post(main_loop, clear_leavings, l) < 0)
@@ -106,7 +106,7 @@ static void barrier_reached(void *ctx)
 
 	if (--b->left)
 		return;
-	void (*done)(struct daemon *d) = b->done;
+	void (*done)(struct daemon * d) = b->done;
 	struct daemon *d = b->daemon;
 	free(b);
 	done(d);
@@ -125,7 +125,7 @@ int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d))
 
 	if (!b)
 		return -ENOMEM;
-	*b = (struct barrier){ .daemon = d, .done = done };
+	*b = (struct barrier){.daemon = d, .done = done};
 	for (unsigned i = 0; i < d->n_workers; i++)
 		b->left += rddr_worker_call(d->workers[i], barrier_on_worker, b) == 0;
 	if (b->left)
@@ -143,7 +143,7 @@ static struct daemon_socket *socket_new(struct daemon *d)
 	if (!more)
 		return NULL;
 	d->sockets = more;
-	more[d->n_sockets] = (struct daemon_socket){ .fd = -1 };
+	more[d->n_sockets] = (struct daemon_socket){.fd = -1};
 	return &more[d->n_sockets];
 }
 
@@ -190,8 +190,8 @@ static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t fami
 /* Connections are steered to a listener by the SOCKMAP, so its own address is one that nobody needs to reach. */
 static int listen_steered(struct daemon *d)
 {
-	struct addr v4 = { .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-	struct addr v6 = { .v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	struct addr v4 = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	struct addr v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
 
 	for (unsigned w = 0; w < d->n_workers; w++) {
 		int r = has_socket(d, w, AF_INET, NULL) ? 0 : listen_at(d, &v4, w, NULL);
@@ -249,7 +249,7 @@ static int tell_own(struct daemon *d)
 				own[n++] = d->config->services[i]->listen;
 		}
 		for (size_t i = 0; i < d->n_sockets; i++) {
-			struct addr bound = { 0 };
+			struct addr bound = {0};
 			socklen_t len = sizeof(bound);
 
 			if (!d->sockets[i].service && getsockname(d->sockets[i].fd, &bound.sa, &len) == 0)
@@ -340,10 +340,12 @@ static void keep_steering(struct daemon *d)
 		int r = rddr_steering_open(d->options->pin_dir, &steering);
 
 		if (r < 0 && d->steering) {
-			log_warning("daemon: steering was detached from %s; waiting for rddr-attach", d->options->pin_dir);
+			log_warning("daemon: steering was detached from %s; waiting for rddr-attach",
+				    d->options->pin_dir);
 			use_steering(d, NULL);
 		} else if (r == -ENOENT && rddr_loop_now(d->loop) == d->started) {
-			log_warning("daemon: steering is not attached at %s; waiting for rddr-attach", d->options->pin_dir);
+			log_warning("daemon: steering is not attached at %s; waiting for rddr-attach",
+				    d->options->pin_dir);
 		} else if (r < 0 && r != -ENOENT && r != d->steering_error) {
 			err_r(r, "daemon: steering at %s cannot be used", d->options->pin_dir);
 		}
@@ -386,7 +388,8 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 		return;
 	}
 	d->ending = true;
-	log_info("daemon: %s; sessions have %u ms to end", hand_over ? "another daemon takes over" : "ends", d->config->drain);
+	log_info("daemon: %s; sessions have %u ms to end", hand_over ? "another daemon takes over" : "ends",
+		 d->config->drain);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_set_steering(d->workers[w], NULL);
 	if (d->steering && !hand_over)
@@ -473,8 +476,9 @@ static int begin_workers(struct daemon *d)
 		need = n > need ? n : need;
 	}
 	if (fds < need)
-		return err_r(-EMFILE, "daemon: RLIMIT_NOFILE leaves %u descriptors for each of %u workers, a session needs %u", fds,
-			     d->config->workers, need);
+		return err_r(-EMFILE,
+			     "daemon: RLIMIT_NOFILE leaves %u descriptors for each of %u workers, a session needs %u",
+			     fds, d->config->workers, need);
 	for (unsigned w = 0; w < d->config->workers; w++) {
 		int r = rddr_worker_new(w, d->config, fds, &d->workers[w]);
 		if (r < 0)
@@ -517,13 +521,13 @@ static int begin_traffic(struct daemon *d)
 
 int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, struct config *config)
 {
-	*d = (struct daemon){ .options = options, .config = config, .signals = -1, .generation = 1 };
+	*d = (struct daemon){.options = options, .config = config, .signals = -1, .generation = 1};
 	int r = rddr_loop_new(&d->loop);
 	if (r < 0)
 		return err_r(r, "daemon: no event loop");
 	main_loop = d->loop;
 	d->started = rddr_loop_now(d->loop);
-	d->upkeep = (struct timer){ .fn = upkeep, .ctx = d };
+	d->upkeep = (struct timer){.fn = upkeep, .ctx = d};
 	r = watch_signals(d);
 	if (r == 0)
 		r = rddr_scribe_start(SCRIBE_BYTES);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * daemon.h - what the main thread holds: the config, the workers, the listening sockets, the steering, the control socket.
+ * daemon.h - what the main thread holds: the config, the workers, the listening sockets, the steering, the control
+ * socket.
  *
- * daemon.c starts and ends it all and keeps the steering up; reload.c brings a new config in; takeover.c takes the listening
- * sockets of a running daemon over, or gives its own away; commands.c answers the operator.
+ * daemon.c starts and ends it all and keeps the steering up; reload.c brings a new config in; takeover.c takes the
+ * listening sockets of a running daemon over, or gives its own away; commands.c answers the operator.
  */
 #ifndef RDDR_DAEMON_H
 #define RDDR_DAEMON_H
@@ -23,10 +24,10 @@ struct steering;
 
 struct daemon_options {
 	const char *config;
-	const char *control;    /* overrides the config's; NULL: does not */
+	const char *control; /* overrides the config's; NULL: does not */
 	const char *plugin_dir;
 	const char *pin_dir;
-	bool has_log_level;     /* the command line's; the config's does not count then */
+	bool has_log_level; /* the command line's; the config's does not count then */
 	bool takeover;
 };
 
@@ -35,8 +36,9 @@ struct daemon_socket {
 	int fd;
 	sa_family_t family;
 	unsigned worker;
-	unsigned slot;      /* steered: its place in the SOCKMAP; not a worker's number when it was inherited from more workers */
-	char *service;      /* the listening form: its name; NULL: steered */
+	unsigned slot; /* steered: its place in the SOCKMAP; not a worker's number when it was inherited from more
+			  workers */
+	char *service; /* the listening form: its name; NULL: steered */
 	struct addr address;
 };
 
@@ -52,8 +54,8 @@ struct daemon {
 	size_t n_sockets;
 
 	struct steering *steering, *retired; /* retired: until every worker has let go of it */
-	bool published;                      /* the tables hold this config */
-	int steering_error;                  /* the last one, so that it is said once */
+	bool published;			     /* the tables hold this config */
+	int steering_error;		     /* the last one, so that it is said once */
 	struct timer upkeep;
 
 	struct control *control;
@@ -62,11 +64,12 @@ struct daemon {
 
 	bool inherited; /* sockets of a daemon that still runs */
 	bool reloading, ending;
-	pthread_t reload; /* while reloading */
+	pthread_t reload;  /* while reloading */
 	unsigned draining; /* workers that have not drained yet */
 };
 
-/* Checks what only the daemon can (plugins and their params) and fills in the services. 0, or -EINVAL after the messages. */
+/* Checks what only the daemon can (plugins and their params) and fills in the services. 0, or -EINVAL after the
+ * messages. */
 int rddr_daemon_bind(struct config *config, const char *plugin_dir);
 
 /* Starts everything; on failure what was started is ended by rddr_daemon_end. 0 or -errno, logged. */
@@ -88,12 +91,14 @@ void rddr_daemon_publish(struct daemon *d);
 
 /* ---- reload.c ---- */
 
-/* Reads the config again, off the loop; then(ctx, error) comes on the main thread: NULL, or what was wrong. -EBUSY while one is under way. */
+/* Reads the config again, off the loop; then(ctx, error) comes on the main thread: NULL, or what was wrong. -EBUSY
+ * while one is under way. */
 int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), void *ctx);
 
 /* ---- takeover.c ---- */
 
-/* Takes the listening sockets of the daemon that answers at path into d->sockets. 0, -ENOENT (nobody is there) or -errno. */
+/* Takes the listening sockets of the daemon that answers at path into d->sockets. 0, -ENOENT (nobody is there) or
+ * -errno. */
 int rddr_takeover_inherit(struct daemon *d, const char *path);
 /* Tells it that the traffic is ours now. */
 int rddr_takeover_retire(const char *path);

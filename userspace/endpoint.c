@@ -8,7 +8,7 @@
 
 #define CHUNK_MIN 14 /* 16 KiB: one full TLS record, or a GSO segment's quarter */
 #define CHUNK_MAX 17
-#define PARTS 16
+#define PARTS	  16
 
 static struct pool *pool_of(const struct endpoint *ep)
 {
@@ -42,6 +42,7 @@ void rddr_endpoint_event(struct endpoint *ep, unsigned events)
 	if (events & LOOP_ERROR) {
 		/* The call that fails tells what happened. */
 		ep->readable = ep->writable = ep->eof_ahead = true;
+		ep->torn |= ep->transport->error(ep) != 0;
 	} else {
 		ep->readable |= (events & LOOP_IN) != 0;
 		ep->writable |= (events & LOOP_OUT) != 0;
@@ -69,7 +70,7 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 	ep->state = ENDPOINT_OPEN;
 	ep->writable = true;
 	ep->readable = ep->eof_ahead = false;
-	ep->broken = ep->end_sent = false;
+	ep->broken = ep->end_sent = ep->torn = false;
 	return 0;
 }
 
@@ -128,7 +129,7 @@ size_t rddr_endpoint_read(struct endpoint *ep, size_t max, size_t budget)
 		}
 		ep->readable = false;
 		if (n != -EAGAIN)
-			in->end = n ? RDDR_END_RESET : RDDR_END_ENDED;
+			in->end = n || ep->torn ? RDDR_END_RESET : RDDR_END_ENDED;
 	}
 	rddr_buffer_trim(pool_of(ep), &in->bytes);
 	return total;
@@ -164,8 +165,8 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 	while (ep->writable && ep->out.bytes) {
 		struct iovec parts[PARTS];
 		size_t bytes;
-		int n = rddr_outq_parts(&ep->out, rddr_buffer_bytes(&ep->source->bytes), ep->source->base, parts,
-					PARTS, &bytes);
+		int n = rddr_outq_parts(&ep->out, rddr_buffer_bytes(&ep->source->bytes), ep->source->base, parts, PARTS,
+					&bytes);
 		ssize_t sent = ep->transport->send(ep, parts, n);
 
 		if (sent == -EAGAIN) {

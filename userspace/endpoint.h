@@ -24,17 +24,17 @@ struct rddr_session;
 /* What an end has said and somebody still needs. Offsets count from the beginning of the stream. */
 struct stream {
 	struct buffer bytes;
-	uint64_t base;     /* offset of the first byte in the buffer */
+	uint64_t base;	   /* offset of the first byte in the buffer */
 	uint64_t consumed; /* by the plugin */
 	uint64_t released; /* of the source stream: let out, or discarded, up to here */
 	enum rddr_end_state end;
 };
 
 enum endpoint_state {
-	ENDPOINT_IDLE,    /* not dialled, or closed at a neutral point: dialled when next needed */
+	ENDPOINT_IDLE, /* not dialled, or closed at a neutral point: dialled when next needed */
 	ENDPOINT_DIALLING,
 	ENDPOINT_OPEN,
-	ENDPOINT_CLOSED,  /* for good */
+	ENDPOINT_CLOSED, /* for good */
 	ENDPOINT_STATES
 };
 
@@ -44,11 +44,12 @@ struct endpoint {
 	int fd;
 	uint8_t state;
 	bool readable, writable; /* as far as we know */
-	bool eof_ahead;          /* the kernel has the end of the stream: reads lead there without another event */
-	bool end_wanted;         /* our sending half ends behind what is queued */
+	bool eof_ahead;		 /* the kernel has the end of the stream: reads lead there without another event */
+	bool end_wanted;	 /* our sending half ends behind what is queued */
 	bool end_sent;
-	bool broken;             /* sending failed: what is queued is lost */
-	uint8_t chunk;           /* shift of the block to read into next */
+	bool broken;   /* sending failed: what is queued is lost */
+	bool torn;     /* the other side reset; what came before can still be read */
+	uint8_t chunk; /* shift of the block to read into next */
 	struct watch watch;
 	struct dial dial;
 	struct stream in;
@@ -72,9 +73,11 @@ static inline const uint8_t *rddr_stream_at(const struct stream *in, uint64_t of
 	return rddr_buffer_bytes(&in->bytes) + (offset - in->base);
 }
 
-void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struct transport *transport, struct stream *source);
+void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struct transport *transport,
+			struct stream *source);
 
-/* Takes a connected descriptor over. watch: as the dial left it, or NULL when nothing watches yet. 0 or -errno (the descriptor is closed then). */
+/* Takes a connected descriptor over. watch: as the dial left it, or NULL when nothing watches yet. 0 or -errno (the
+ * descriptor is closed then). */
 int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch);
 
 /* Notes what epoll said (LOOP_*), and moves the session on. */
@@ -86,14 +89,15 @@ void rddr_endpoint_close(struct endpoint *ep, bool reset);
 void rddr_endpoint_rest(struct endpoint *ep);
 
 /*
- * Reads until the socket is drained, the buffer holds max bytes, or budget bytes have come. Returns the bytes read; the end of the stream shows in
- * in.end.
+ * Reads until the socket is drained, the buffer holds max bytes, or budget bytes have come. Returns the bytes read; the
+ * end of the stream shows in in.end.
  */
 size_t rddr_endpoint_read(struct endpoint *ep, size_t max, size_t budget);
 /* Reads and throws away. */
 void rddr_endpoint_discard(struct endpoint *ep);
 
-/* Sends what is queued, and then ends the sending half where that is wanted. Returns the bytes sent; a failure shows in broken. */
+/* Sends what is queued, and then ends the sending half where that is wanted. Returns the bytes sent; a failure shows in
+ * broken. */
 size_t rddr_endpoint_flush(struct endpoint *ep);
 
 /* Drops what lies in front of offset in the received stream. */

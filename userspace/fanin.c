@@ -2,8 +2,8 @@
 /*
  * fanin.c - many to lone: read each, let diff_traffic judge, let out what agreed.
  *
- * Instance 0's stream is the source: what goes to the lone end are references into its receive buffer. In report mode they are queued as
- * they come, and the judging follows behind.
+ * Instance 0's stream is the source: what goes to the lone end are references into its receive buffer. In report mode
+ * they are queued as they come, and the judging follows behind.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "worker.h"
 
 #define HIGH_WATER (128u << 10)
-#define TURN (256u << 10)
+#define TURN	   (256u << 10)
 
 static bool present(const struct endpoint *ep)
 {
@@ -44,8 +44,10 @@ static void pass_through(struct rddr_session *s)
 	struct stream *in = &s->many[0].in;
 	uint64_t received = rddr_stream_received(in);
 
-	if (rddr_outq_reference(&s->lone.out, in->released, (size_t)(received - in->released)) < 0)
-		s->failed = true;
+	if (rddr_outq_reference(&s->lone.out, in->released, (size_t)(received - in->released)) < 0) {
+		rddr_session_close(s, SESSION_END_FAILED);
+		return;
+	}
 	in->released = received;
 	if (!s->comparing)
 		in->consumed = received;
@@ -55,7 +57,7 @@ static bool read_many(struct rddr_session *s)
 {
 	bool moved = false;
 
-	for (unsigned i = 0; i < s->n; i++) {
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
 		struct endpoint *ep = &s->many[i];
 
 		if (ep->state != ENDPOINT_OPEN || !ep->readable || ep->in.end != RDDR_END_OPEN)
@@ -124,7 +126,7 @@ static void trim_absent_and_judged(struct rddr_session *s)
 /* One call of the plugin. True when it took something. */
 static bool ask_plugin(struct rddr_session *s)
 {
-	struct rddr_view views[RDDR_MAX_INSTANCES] = { 0 };
+	struct rddr_view views[RDDR_MAX_INSTANCES] = {0};
 	struct rddr_diff_result result;
 	unsigned n = fill_views(s, views);
 	uint64_t released = s->many[0].in.released;
@@ -134,14 +136,14 @@ static bool ask_plugin(struct rddr_session *s)
 
 	memset(&result, 0, sizeof(result));
 	result.size = sizeof(result);
-	verdict = s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, &result) :
-					 take_everything(views, n, &result);
+	verdict = s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, &result)
+				       : take_everything(views, n, &result);
 	if (verdict == RDDR_DIVERGE) {
 		rddr_verdict_divergence(s, RDDR_DENIED_DIVERGENCE, &result.finding);
 		return s->phase == SESSION_OPEN && s->comparing;
 	}
 	if (!take(s, views, &result)) {
-		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
+		s->failed = true;
 		return false;
 	}
 
@@ -161,20 +163,20 @@ static bool ask_plugin(struct rddr_session *s)
 
 struct ends {
 	unsigned open, ended, reset; /* of those that take part */
-	unsigned behind;             /* open, with nothing unconsumed */
-	unsigned ahead;              /* with something unconsumed, or closed */
-	int closed, other;           /* an instance that is closed, one that is not; -1: none */
+	unsigned behind;	     /* open, with nothing unconsumed */
+	unsigned ahead;		     /* with something unconsumed, or closed */
+	int closed, other;	     /* an instance that is closed, one that is not; -1: none */
 };
 
 static struct ends survey(const struct rddr_session *s)
 {
-	struct ends e = { .closed = -1, .other = -1 };
+	struct ends e = {.closed = -1, .other = -1};
 
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct endpoint *ep = &s->many[i];
 		size_t unconsumed = rddr_stream_unconsumed(&ep->in);
 
-		if (!present(ep))
+		if (!present(ep) || (ep->state == ENDPOINT_IDLE && s->lone_done))
 			continue;
 		e.open += ep->in.end == RDDR_END_OPEN;
 		e.ended += ep->in.end == RDDR_END_ENDED;
@@ -292,7 +294,14 @@ static void note_waiting(struct rddr_session *s, bool progressed)
 	}
 }
 
-void rddr_fanin_late(struct rddr_session *s)
+/* While the lone end does not take what has agreed, the source is not read: nobody can tell whether it is late. */
+static bool held_up(const struct rddr_session *s)
+{
+	return read_max(s, 0) == 0;
+}
+
+/* False: nobody is late. */
+static bool name_the_late(struct rddr_session *s)
 {
 	struct ends e = survey(s);
 	size_t least = SIZE_MAX, most = 0;
@@ -314,18 +323,16 @@ void rddr_fanin_late(struct rddr_session *s)
 	}
 	if (e.ended + e.reset && all_consumed(s)) {
 		early_end(s, &e);
-		return;
+		return true;
 	}
-	if (!e.ended && !e.reset && least == most) {
-		/* All have the same and the plugin waits for more of it: nobody is late. */
-		s->waiting = rddr_loop_now(s->worker->loop);
-		return;
-	}
-	struct rddr_finding finding = { .instance = late, .other = first };
+	/* All have the same and the plugin waits for more of it: nobody is late. */
+	if (!e.ended && !e.reset && least == most)
+		return false;
+	struct rddr_finding finding = {.instance = late, .other = first};
 	snprintf(finding.why, sizeof(finding.why), "instance %s was silent for %u ms after instance %s had spoken",
 		 s->service->instances[late].name, s->service->deadlines.skew, s->service->instances[first].name);
-	s->waiting = 0;
 	rddr_verdict_divergence(s, RDDR_DENIED_LATE, &finding);
+	return true;
 }
 
 /* No stream can bring more, and the plugin cannot tell: that is what limits.buffer is for. */
@@ -364,23 +371,32 @@ static void detach_laggards(struct rddr_session *s)
 	}
 }
 
+/* Nothing that comes could be judged any more. */
+static void give_up_judging(struct rddr_session *s)
+{
+	struct rddr_finding finding = {.why = "what has come cannot be judged, and no more can come"};
+	enum rddr_denial_reason reason = s->failed ? RDDR_DENIED_FAILED : RDDR_DENIED_LIMIT;
+
+	if (s->failed)
+		snprintf(finding.why, sizeof(finding.why), "the plugin broke its contract, or memory ran out");
+	s->failed = s->fanin_waits = false;
+	rddr_verdict_divergence(s, reason, &finding);
+}
+
 static bool judge(struct rddr_session *s, bool arrived)
 {
 	bool progressed = false;
 
+	arrived |= s->rejudge;
+	s->rejudge = false;
 	while (arrived && s->phase == SESSION_OPEN && (s->comparing || !rddr_session_reports(s)) && ask_plugin(s))
 		progressed = true;
 	if (s->phase != SESSION_OPEN)
 		return true;
-	if (s->failed) {
-		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
-		return true;
-	}
-	if (stuck(s)) {
-		static const struct rddr_finding finding = { .why = "what has come cannot be judged, and no more can come" };
-
-		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
-		return true;
+	if (s->failed || stuck(s)) {
+		give_up_judging(s);
+		if (s->phase != SESSION_OPEN)
+			return true;
 	}
 	rest_at_neutral_point(s);
 	if (rddr_session_reports(s))
@@ -392,6 +408,23 @@ static bool judge(struct rddr_session *s, bool arrived)
 	if (arrived)
 		note_waiting(s, progressed);
 	return progressed;
+}
+
+void rddr_fanin_late(struct rddr_session *s)
+{
+	uint64_t since = s->waiting;
+
+	if (held_up(s) || !name_the_late(s)) {
+		s->waiting = rddr_loop_now(s->worker->loop);
+		return;
+	}
+	if (s->phase != SESSION_OPEN)
+		return;
+	/* Report mode: who was silent just as long goes as well, unless the others agree on something without the
+	 * first. */
+	s->waiting = 0;
+	if (!judge(s, true) && s->phase == SESSION_OPEN && s->waiting)
+		s->waiting = since;
 }
 
 void rddr_fanin_reclaim(struct rddr_session *s)

@@ -10,7 +10,7 @@
 
 /* How far the lone end is read ahead of the slowest of the many, and how much of it in one turn, in bytes. */
 #define HIGH_WATER (128u << 10)
-#define TURN (256u << 10)
+#define TURN	   (256u << 10)
 
 static bool takes_part(const struct endpoint *ep)
 {
@@ -76,7 +76,7 @@ static void wake_resting(struct rddr_session *s)
 
 static void reject(struct rddr_session *s, const char *why)
 {
-	struct rddr_finding finding = { 0 };
+	struct rddr_finding finding = {0};
 
 	snprintf(finding.where, sizeof(finding.where), "what the lone end sent");
 	snprintf(finding.why, sizeof(finding.why), "%s", why);
@@ -87,7 +87,7 @@ static void reject(struct rddr_session *s, const char *why)
 static bool ask_plugin(struct rddr_session *s)
 {
 	struct stream *in = &s->lone.in;
-	struct rddr_modify_result result = { .size = sizeof(result) };
+	struct rddr_modify_result result = {.size = sizeof(result)};
 	const struct rddr_view view = {
 		.data = rddr_stream_at(in, in->consumed),
 		.len = rddr_stream_unconsumed(in),
@@ -142,9 +142,15 @@ static bool worth_asking(struct rddr_session *s)
 static void pass_end(struct rddr_session *s)
 {
 	s->lone_done = true;
-	/* When everybody has said everything, closing says it as well. */
-	for (unsigned i = 0; i < s->n; i++)
-		s->many[i].end_wanted = !s->many_done || s->many[i].out.bytes;
+	for (unsigned i = 0; i < s->n; i++) {
+		struct endpoint *ep = &s->many[i];
+
+		/* When everybody has said everything, closing says it as well. */
+		ep->end_wanted = !s->many_done || ep->out.bytes;
+		/* One that rests will not be needed any more. */
+		if (ep->state == ENDPOINT_IDLE && !ep->out.bytes)
+			ep->in.end = RDDR_END_ENDED;
+	}
 }
 
 static bool pass_on(struct rddr_session *s)
@@ -165,7 +171,7 @@ static bool pass_on(struct rddr_session *s)
 	if (s->failed) {
 		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
 	} else if (s->fanout_waits && rddr_stream_unconsumed(in) >= s->service->limits.buffer) {
-		struct rddr_finding finding = { .why = "a request is longer than limits.buffer" };
+		struct rddr_finding finding = {.why = "a request is longer than limits.buffer"};
 
 		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
 	} else if (in->end == RDDR_END_ENDED && !s->lone_done) {
@@ -194,7 +200,8 @@ static bool deliver(struct rddr_session *s)
 	bool moved = false;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		if (s->gate_open || (i == 0 && rddr_session_reports(s)))
+		/* Report mode: none waits for another. */
+		if (s->gate_open || rddr_session_reports(s))
 			moved |= rddr_endpoint_flush(&s->many[i]) > 0;
 	}
 	return moved;
@@ -223,10 +230,11 @@ bool rddr_fanout_run(struct rddr_session *s)
 {
 	bool moved = read_lone(s);
 
-	if (!moved && nothing_due(s))
+	if (!moved && nothing_due(s) && !s->lone.torn)
 		return false;
 	s->stirred = false;
-	if (s->lone.in.end == RDDR_END_RESET) {
+	/* Known at once, also while the lone end is not read because the many do not keep up. */
+	if (s->lone.in.end == RDDR_END_RESET || s->lone.torn) {
 		rddr_session_close(s, SESSION_END_LONE_RESET);
 		return true;
 	}

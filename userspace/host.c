@@ -2,8 +2,8 @@
 /*
  * host.c - what the core does for a plugin, inside a call of the plugin's.
  *
- * A plugin that breaks the contract (a number out of range, more than its limit) marks the session as failed; the caller
- * of the plugin denies it.
+ * A plugin that breaks the contract (a number out of range, more than its limit) marks the session as failed; the
+ * caller of the plugin denies it.
  */
 #include "log.h"
 #include "metrics.h"

@@ -70,7 +70,7 @@ static void interface_of(int fd, sa_family_t family, char name[IF_NAMESIZE])
 	if (getsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
 		       family == AF_INET ? IP_PKTOPTIONS : IPV6_2292PKTOPTIONS, control, &len) < 0)
 		return;
-	struct msghdr msg = { .msg_control = control, .msg_controllen = len };
+	struct msghdr msg = {.msg_control = control, .msg_controllen = len};
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
@@ -102,7 +102,7 @@ static struct service *service_of(struct listener *l, int fd, const struct addr 
 				  struct config **config)
 {
 	struct worker *w = l->worker;
-	struct config *generations[] = { w->config, w->previous };
+	struct config *generations[] = {w->config, w->previous};
 	char interface[IF_NAMESIZE] = "";
 
 	if (!l->service && w->names_interfaces)
@@ -140,7 +140,7 @@ static void begin(struct listener *l, int fd, const struct addr *peer)
 	struct service *service = service_of(l, fd, &client, &destination, &config);
 	if (!service) {
 		/* The config changed between the SYN and now. A reset, so that nobody waits. */
-		struct linger at_once = { .l_onoff = 1 };
+		struct linger at_once = {.l_onoff = 1};
 
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 		rddr_metrics_count(w->metrics, METRIC_no_service);
@@ -207,7 +207,7 @@ int rddr_listener_add(struct worker *w, int fd, const char *service)
 		free(l);
 		return -ENOMEM;
 	}
-	*l = (struct listener){ .worker = w, .fd = fd };
+	*l = (struct listener){.worker = w, .fd = fd};
 	int r = w->paused || w->draining ? 0 : watch_listener(l);
 	if (r < 0) {
 		free(l);
@@ -247,8 +247,8 @@ void rddr_listener_pause_all(struct worker *w)
 {
 	if (!w->paused) {
 		rddr_metrics_count(w->metrics, METRIC_accept_paused);
-		log_warning("listener: worker %u stops accepting until a session ends: descriptors in use %u of %u", w->index,
-			    w->fds_used, w->fds_max);
+		log_warning("listener: worker %u stops accepting until a session ends: descriptors in use %u of %u",
+			    w->index, w->fds_used, w->fds_max);
 	}
 	w->paused = true;
 	for (struct listener *l = w->listeners; l; l = l->next)

@@ -2,7 +2,8 @@
 /*
  * listener.h - a worker's listening sockets: accept, find the service, begin the session.
  *
- * Descriptors for a whole session are reserved before one is accepted; without them the listeners rest until a session ends.
+ * Descriptors for a whole session are reserved before one is accepted; without them the listeners rest until a session
+ * ends.
  */
 #ifndef RDDR_LISTENER_H
 #define RDDR_LISTENER_H
@@ -23,8 +24,9 @@ struct listener {
 };
 
 /*
- * A listening socket: non-blocking, TCP_NODELAY, and where it is for steered connections (transparent) with the right to answer from
- * foreign addresses and to tell the interface. reuse: SO_REUSEPORT, so that each worker has one of its own. The descriptor, or -errno.
+ * A listening socket: non-blocking, TCP_NODELAY, and where it is for steered connections (transparent) with the right
+ * to answer from foreign addresses and to tell the interface. reuse: SO_REUSEPORT, so that each worker has one of its
+ * own. The descriptor, or -errno.
  */
 int rddr_listener_socket(const struct addr *at, bool transparent, bool reuse);
 

@@ -3,9 +3,10 @@
  * loop.h - the event loop of one thread: descriptors, timers, deferred work, messages from other threads.
  *
  * The only place that calls epoll. A watch is a value of the caller's; events carry its generation, so that an
- * event for a descriptor that was closed in the same batch, its number used again, is seen as stale and dropped. Timers lie in a pairing
- * heap of their own links: setting one never allocates. Work that is deferred runs after the last event of the batch: that is where objects are freed.
- * Everything but rddr_loop_post and rddr_loop_stop belongs to the loop's own thread.
+ * event for a descriptor that was closed in the same batch, its number used again, is seen as stale and dropped. Timers
+ * lie in a pairing heap of their own links: setting one never allocates. Work that is deferred runs after the last
+ * event of the batch: that is where objects are freed. Everything but rddr_loop_post and rddr_loop_stop belongs to the
+ * loop's own thread.
  */
 #ifndef RDDR_LOOP_H
 #define RDDR_LOOP_H
@@ -19,8 +20,9 @@ enum loop_event {
 	LOOP_IN = 1u << 0,    /* readable */
 	LOOP_OUT = 1u << 1,   /* writable, or a connect finished */
 	LOOP_ERROR = 1u << 2, /* error or hang-up; always reported */
-	LOOP_EOF = 1u << 3,   /* comes with LOOP_IN: the other side ended its sending half; reads lead to the end without another event */
-	LOOP_EDGE = 1u << 4,  /* in rddr_loop_watch only: edge triggered */
+	LOOP_EOF = 1u << 3,  /* comes with LOOP_IN: the other side ended its sending half; reads lead to the end without
+				another event */
+	LOOP_EDGE = 1u << 4, /* in rddr_loop_watch only: edge triggered */
 };
 
 /* events: LOOP_IN, LOOP_OUT, LOOP_ERROR, LOOP_EOF, or'ed. */
@@ -58,7 +60,8 @@ int rddr_loop_run(struct loop *loop);
 /* Any thread, any number of times; from a signal handler too. */
 void rddr_loop_stop(struct loop *loop);
 
-/* One batch, after at least one event or timer: for an owner that waits for something before it frees the loop. 0 or -errno. */
+/* One batch, after at least one event or timer: for an owner that waits for something before it frees the loop. 0 or
+ * -errno. */
 int rddr_loop_step(struct loop *loop);
 
 /* Milliseconds of CLOCK_MONOTONIC, read once a batch. */
@@ -78,7 +81,8 @@ void rddr_loop_timer_cancel(struct loop *loop, struct timer *t);
 /* Runs d->fn at the end of this batch. Queueing it twice is harmless. */
 void rddr_loop_defer(struct loop *loop, struct deferred *d);
 
-/* Runs d->fn in the next batch, which begins without waiting: for work that is cut in pieces to be fair to the others. */
+/* Runs d->fn in the next batch, which begins without waiting: for work that is cut in pieces to be fair to the others.
+ */
 void rddr_loop_again(struct loop *loop, struct deferred *d);
 /* Forgets d, queued with either of the two. */
 void rddr_loop_undefer(struct loop *loop, struct deferred *d);

@@ -15,7 +15,15 @@
 
 #define DEFAULT_CONFIG "/etc/rddr/rddr.yaml"
 
-enum { OPTION_CHECK = 256, OPTION_LOG_LEVEL, OPTION_CONTROL, OPTION_PLUGIN_DIR, OPTION_PIN_DIR, OPTION_TAKEOVER, OPTION_VERSION };
+enum {
+	OPTION_CHECK = 256,
+	OPTION_LOG_LEVEL,
+	OPTION_CONTROL,
+	OPTION_PLUGIN_DIR,
+	OPTION_PIN_DIR,
+	OPTION_TAKEOVER,
+	OPTION_VERSION
+};
 
 static void usage(FILE *to)
 {
@@ -53,16 +61,16 @@ static const char *default_plugin_dir(char *buf, size_t size)
 static int read_options(int argc, char **argv, struct daemon_options *o, bool *check)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, OPTION_CHECK },
-		{ "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
-		{ "control", required_argument, NULL, OPTION_CONTROL },
-		{ "plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR },
-		{ "pin-dir", required_argument, NULL, OPTION_PIN_DIR },
-		{ "takeover", no_argument, NULL, OPTION_TAKEOVER },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{ 0 },
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, OPTION_CHECK},
+		{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+		{"control", required_argument, NULL, OPTION_CONTROL},
+		{"plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR},
+		{"pin-dir", required_argument, NULL, OPTION_PIN_DIR},
+		{"takeover", no_argument, NULL, OPTION_TAKEOVER},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, OPTION_VERSION},
+		{0},
 	};
 	enum log_level level;
 
@@ -76,7 +84,8 @@ static int read_options(int argc, char **argv, struct daemon_options *o, bool *c
 			break;
 		case OPTION_LOG_LEVEL:
 			if (rddr_log_level_parse(optarg, &level) < 0) {
-				fprintf(stderr, "rddrd: --log-level: '%s' is not error, warning, info or debug\n", optarg);
+				fprintf(stderr, "rddrd: --log-level: '%s' is not error, warning, info or debug\n",
+					optarg);
 				return 2;
 			}
 			rddr_log_set_level(level);
@@ -127,7 +136,7 @@ static int run(const struct daemon_options *options, struct config *config)
 int main(int argc, char **argv)
 {
 	char dir[PATH_MAX];
-	struct daemon_options options = { .config = DEFAULT_CONFIG, .pin_dir = RDDR_STEERING_PIN_DIR };
+	struct daemon_options options = {.config = DEFAULT_CONFIG, .pin_dir = RDDR_STEERING_PIN_DIR};
 	struct config *config = NULL;
 	bool check = false;
 	int status = read_options(argc, argv, &options, &check);
@@ -143,7 +152,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (check) {
-		printf("%s: ok: %zu service%s\n", options.config, config->n_services, config->n_services == 1 ? "" : "s");
+		printf("%s: ok: %zu service%s\n", options.config, config->n_services,
+		       config->n_services == 1 ? "" : "s");
 		rddr_config_put(&config);
 		return 0;
 	}

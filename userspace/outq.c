@@ -55,7 +55,7 @@ int rddr_outq_reference(struct outq *q, uint64_t offset, size_t len)
 	struct segment *s = append(q);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct segment){ .offset = offset, .len = (uint32_t)len };
+	*s = (struct segment){.offset = offset, .len = (uint32_t)len};
 	q->bytes += len;
 	return 0;
 }
@@ -73,13 +73,14 @@ int rddr_outq_own(struct outq *q, const void *data, size_t len)
 		return -ENOMEM;
 	}
 	memcpy(copy, data, len);
-	*s = (struct segment){ .own = copy, .len = (uint32_t)len };
+	*s = (struct segment){.own = copy, .len = (uint32_t)len};
 	q->bytes += len;
 	q->own += len;
 	return 0;
 }
 
-int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, struct iovec *parts, int n, size_t *bytes)
+int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, struct iovec *parts, int n,
+		    size_t *bytes)
 {
 	const struct segment *s = segments_of_const(q) + q->first;
 	int filled = 0;
@@ -89,7 +90,7 @@ int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, 
 		const uint8_t *at = s[i].own ? s[i].own + s[i].offset : stream + (s[i].offset - base);
 
 		/* An iovec is not const, though sending changes nothing. */
-		parts[filled] = (struct iovec){ .iov_base = (void *)(uintptr_t)at, .iov_len = s[i].len };
+		parts[filled] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = s[i].len};
 		*bytes += s[i].len;
 	}
 	return filled;

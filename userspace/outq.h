@@ -2,8 +2,8 @@
 /*
  * outq.h - what an end is still to be sent, in order, mostly without copies.
  *
- * A queue holds segments: references into the stream that another end receives (by offset in that stream, so that many queues
- * share one receive buffer) and bytes of RDDR's own. References that follow one another become one.
+ * A queue holds segments: references into the stream that another end receives (by offset in that stream, so that many
+ * queues share one receive buffer) and bytes of RDDR's own. References that follow one another become one.
  */
 #ifndef RDDR_OUTQ_H
 #define RDDR_OUTQ_H
@@ -15,7 +15,7 @@
 #define OUTQ_INLINE 2
 
 struct segment {
-	uint8_t *own;    /* bytes of RDDR's own, freed with the segment; NULL: a reference */
+	uint8_t *own;	 /* bytes of RDDR's own, freed with the segment; NULL: a reference */
 	uint64_t offset; /* of a reference, in the source stream; of own bytes, in their block */
 	uint32_t len;
 };
@@ -24,8 +24,8 @@ struct segment {
 struct outq {
 	struct segment *segments; /* NULL: the inline ones */
 	uint32_t first, n, room;
-	size_t bytes;             /* that wait here */
-	size_t own;               /* of them, those of RDDR's own */
+	size_t bytes; /* that wait here */
+	size_t own;   /* of them, those of RDDR's own */
 	struct segment few[OUTQ_INLINE];
 };
 
@@ -35,10 +35,11 @@ int rddr_outq_reference(struct outq *q, uint64_t offset, size_t len);
 int rddr_outq_own(struct outq *q, const void *data, size_t len);
 
 /*
- * Fills at most n parts with what comes first. stream and base: the source stream's bytes and the offset of the first of them. Returns how
- * many were filled; *bytes is their sum.
+ * Fills at most n parts with what comes first. stream and base: the source stream's bytes and the offset of the first
+ * of them. Returns how many were filled; *bytes is their sum.
  */
-int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, struct iovec *parts, int n, size_t *bytes);
+int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, struct iovec *parts, int n,
+		    size_t *bytes);
 
 /* Forgets the first len bytes. */
 void rddr_outq_sent(struct outq *q, size_t len);

@@ -14,28 +14,28 @@
 #include <unistd.h>
 
 #define _owned_(release) __attribute__((cleanup(release)))
-#define _owned_fd_ _owned_(rddr_own_close)
-#define _owned_mem_ _owned_(rddr_own_free)
-#define _owned_file_ _owned_(rddr_own_fclose)
+#define _owned_fd_	 _owned_(rddr_own_close)
+#define _owned_mem_	 _owned_(rddr_own_free)
+#define _owned_file_	 _owned_(rddr_own_fclose)
 
 /* Gives the pointer away: the variable is NULL afterwards. */
-#define TAKE_PTR(p)                    \
-	({                             \
-		__auto_type taken_ = (p); \
-		(p) = NULL;            \
-		taken_;                \
+#define TAKE_PTR(p)                                                                                                    \
+	({                                                                                                             \
+		__auto_type taken_ = (p);                                                                              \
+		(p) = NULL;                                                                                            \
+		taken_;                                                                                                \
 	})
 
 /* Gives the descriptor away: the variable is -1 afterwards. */
-#define TAKE_FD(fd)              \
-	({                       \
-		int taken_ = (fd); \
-		(fd) = -1;       \
-		taken_;          \
+#define TAKE_FD(fd)                                                                                                    \
+	({                                                                                                             \
+		int taken_ = (fd);                                                                                     \
+		(fd) = -1;                                                                                             \
+		taken_;                                                                                                \
 	})
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_LEN(a)			(sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Closes *fd unless it is negative, and leaves -1 behind. */
 static inline void rddr_own_close(int *fd)

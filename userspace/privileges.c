@@ -10,7 +10,7 @@
 int rddr_privileges_drop(void)
 {
 	/* Forged sources and the SOCKMAP; the tables of a reload; ports below 1024 of a reload. */
-	static const unsigned keep[] = { CAP_NET_ADMIN, CAP_BPF, CAP_NET_BIND_SERVICE };
+	static const unsigned keep[] = {CAP_NET_ADMIN, CAP_BPF, CAP_NET_BIND_SERVICE};
 	bool have[ARRAY_LEN(keep)];
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -2,8 +2,9 @@
 /*
  * reload.c - a new config under running sessions.
  *
- * It is read on a thread of its own, since names are resolved there, and checked whole. Then the workers get it, and once all have it, the kernel's
- * tables: a connection steered by the new tables finds its service, and one that the old tables steered finds the old.
+ * It is read on a thread of its own, since names are resolved there, and checked whole. Then the workers get it, and
+ * once all have it, the kernel's tables: a connection steered by the new tables finds its service, and one that the old
+ * tables steered finds the old.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -63,8 +64,8 @@ static const char *use(struct daemon *d, struct reload *r)
 		log_error("reload: not every service listens (see above)");
 	if (rddr_daemon_barrier(d, publish) < 0)
 		return "out of memory";
-	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path, (unsigned long long)d->generation,
-		 d->config->n_services);
+	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path,
+		 (unsigned long long)d->generation, d->config->n_services);
 	return NULL;
 }
 
@@ -102,7 +103,7 @@ int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), vo
 		free(path);
 		return -ENOMEM;
 	}
-	*r = (struct reload){ .daemon = d, .path = path, .then = then, .ctx = ctx };
+	*r = (struct reload){.daemon = d, .path = path, .then = then, .ctx = ctx};
 	log_info("reload: reads config=%s", path);
 	int error = -pthread_create(&d->reload, NULL, load, r);
 	if (error < 0) {

@@ -16,6 +16,7 @@
 #define PUMP_ROUNDS 4
 
 static void on_timer(void *ctx);
+static void move_on(struct rddr_session *s);
 static void go_on(void *ctx);
 static void bury(void *ctx);
 static void on_dialled(struct dial *dial, enum dial_outcome outcome);
@@ -105,10 +106,16 @@ static void on_timer(void *ctx)
 			rddr_session_arm(s);
 		return;
 	}
-	if (!s->gate_open && now >= s->dialling + d->connect)
+	if (!s->gate_open && now >= s->dialling + d->connect) {
 		give_up_dials(s);
-	if (s->phase == SESSION_OPEN && s->waiting && now >= s->waiting + d->skew)
+		if (s->phase == SESSION_OPEN)
+			move_on(s);
+	}
+	if (s->phase == SESSION_OPEN && s->waiting && now >= s->waiting + d->skew) {
 		rddr_fanin_late(s);
+		if (s->phase == SESSION_OPEN)
+			move_on(s);
+	}
 	if (s->phase == SESSION_OPEN && now >= s->active + d->idle) {
 		rddr_metrics_count(s->service->metrics, METRIC_idle_timeouts);
 		rddr_session_close(s, SESSION_END_IDLE);
@@ -144,6 +151,7 @@ static void count_outcome(struct rddr_session *s, const struct dial *dial, enum 
 		rddr_metrics_count(s->service->metrics, METRIC_forge_fallback);
 }
 
+/* Whoever stops being dialled has to ask: nothing else would open it. */
 static void open_gate(struct rddr_session *s)
 {
 	for (unsigned i = 0; i < s->n; i++) {
@@ -156,7 +164,7 @@ static void open_gate(struct rddr_session *s)
 static void missing(struct rddr_session *s, unsigned i, enum dial_outcome outcome)
 {
 	struct endpoint *ep = &s->many[i];
-	struct rddr_finding finding = { .instance = i, .other = i };
+	struct rddr_finding finding = {.instance = i, .other = i};
 	char at[RDDR_ADDR_TEXT];
 
 	snprintf(finding.why, sizeof(finding.why), "instance %s at %s: %s (%s)", s->service->instances[i].name,
@@ -177,7 +185,7 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 
 		if (rddr_endpoint_open(ep, fd, &ep->dial.watch) < 0)
 			outcome = DIAL_FAILED;
-		ep->dial.watch = (struct watch){ 0 };
+		ep->dial.watch = (struct watch){0};
 	}
 	if (outcome != DIAL_CONNECTED) {
 		missing(s, i, outcome);
@@ -240,9 +248,9 @@ static struct rddr_session *session_new(struct worker *worker, struct config *co
 	s->id = ++worker->session_numbers * WORKERS_MAX + worker->index;
 	s->begun = s->active = rddr_loop_now(worker->loop);
 	s->comparing = s->n > 1;
-	s->timer = (struct timer){ .fn = on_timer, .ctx = s };
-	s->again = (struct deferred){ .fn = go_on, .ctx = s };
-	s->bury = (struct deferred){ .fn = bury, .ctx = s };
+	s->timer = (struct timer){.fn = on_timer, .ctx = s};
+	s->again = (struct deferred){.fn = go_on, .ctx = s};
+	s->bury = (struct deferred){.fn = bury, .ctx = s};
 	rddr_endpoint_init(&s->lone, s, &rddr_transport_tcp, &s->many[0].in);
 	for (unsigned i = 0; i < s->n; i++)
 		rddr_endpoint_init(&s->many[i], s, &rddr_transport_tcp, &s->lone.in);
@@ -294,7 +302,7 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 	}
 	int r = create_state(s);
 	if (r < 0) {
-		struct rddr_finding finding = { 0 };
+		struct rddr_finding finding = {0};
 
 		snprintf(finding.why, sizeof(finding.why), "the plugin cannot begin a session: %s", strerror(-r));
 		rddr_session_deny(s, RDDR_DENIED_FAILED, &finding);
@@ -327,6 +335,8 @@ static void pump_denied(struct rddr_session *s)
 	rddr_endpoint_discard(&s->lone);
 	if (s->lone.broken || (s->lone.end_sent && s->lone.in.end != RDDR_END_OPEN))
 		rddr_session_close(s, SESSION_END_DENIED);
+	else if (s->lone.readable && s->lone.in.end == RDDR_END_OPEN)
+		rddr_loop_again(s->worker->loop, &s->again);
 }
 
 /* Whether going through both directions once more can move anything without another event. */
@@ -341,11 +351,22 @@ static bool goes_on(const struct rddr_session *s)
 	return false;
 }
 
-void rddr_session_pump(struct rddr_session *s)
+/* Nobody listens to the lone end any more, which still sends. */
+static bool speaks_to_nobody(const struct rddr_session *s)
+{
+	if (!s->many_done || s->lone.out.bytes || !s->lone.end_sent)
+		return false;
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->many[i].state != ENDPOINT_CLOSED && !s->many[i].broken)
+			return false;
+	}
+	return true;
+}
+
+static void move_on(struct rddr_session *s)
 {
 	bool moved = true;
 
-	s->active = rddr_loop_now(s->worker->loop);
 	if (s->phase == SESSION_DENIED)
 		pump_denied(s);
 	for (int round = 0; moved && s->phase == SESSION_OPEN; round++) {
@@ -362,6 +383,14 @@ void rddr_session_pump(struct rddr_session *s)
 		rddr_session_close(s, SESSION_END_LONE_RESET);
 	else if (s->phase == SESSION_OPEN && finished(s))
 		rddr_session_close(s, SESSION_END_DONE);
+	else if (s->phase == SESSION_OPEN && speaks_to_nobody(s))
+		rddr_session_close(s, SESSION_END_MANY_RESET);
+}
+
+void rddr_session_pump(struct rddr_session *s)
+{
+	s->active = rddr_loop_now(s->worker->loop);
+	move_on(s);
 }
 
 static void go_on(void *ctx)
@@ -386,6 +415,9 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 	for (unsigned k = 1; k < s->n; k++)
 		left += s->many[k].in.end != RDDR_END_ABSENT;
 	s->comparing = left > 0;
+	s->rejudge = true;
+	if (!s->gate_open)
+		open_gate(s);
 }
 
 /* ---- end ---- */
@@ -393,9 +425,12 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding)
 {
 	static const enum metric metrics[] = {
-		[RDDR_DENIED_DIVERGENCE] = METRIC_denied_divergence, [RDDR_DENIED_MISSING] = METRIC_denied_missing,
-		[RDDR_DENIED_LATE] = METRIC_denied_late,	     [RDDR_DENIED_EARLY_END] = METRIC_denied_early_end,
-		[RDDR_DENIED_REJECTED] = METRIC_denied_rejected,     [RDDR_DENIED_LIMIT] = METRIC_denied_limit,
+		[RDDR_DENIED_DIVERGENCE] = METRIC_denied_divergence,
+		[RDDR_DENIED_MISSING] = METRIC_denied_missing,
+		[RDDR_DENIED_LATE] = METRIC_denied_late,
+		[RDDR_DENIED_EARLY_END] = METRIC_denied_early_end,
+		[RDDR_DENIED_REJECTED] = METRIC_denied_rejected,
+		[RDDR_DENIED_LIMIT] = METRIC_denied_limit,
 		[RDDR_DENIED_FAILED] = METRIC_denied_failed,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_DENIAL_REASONS, "a counter for each reason");

@@ -2,10 +2,10 @@
 /*
  * session.h - one lone end and N many ends, and everything that happens between them.
  *
- * Fan-out (fanout.c) carries the lone end's bytes to the many through modify_traffic, fan-in (fanin.c) the many's through
- * diff_traffic and the verdict to the lone end. Both directions of a service run through the same code; only who dialled differs.
- * A session lives on one worker. It dies in rddr_session_close, or, having been denied, in rddr_session_deny first; its memory is freed at the end of
- * the event batch.
+ * Fan-out (fanout.c) carries the lone end's bytes to the many through modify_traffic, fan-in (fanin.c) the many's
+ * through diff_traffic and the verdict to the lone end. Both directions of a service run through the same code; only
+ * who dialled differs. A session lives on one worker. It dies in rddr_session_close, or, having been denied, in
+ * rddr_session_deny first; its memory is freed at the end of the event batch.
  *
  * This header is the core's own: endpoint.c, fanout.c, fanin.c, verdict.c, host.c and worker.c share it.
  */
@@ -31,21 +31,21 @@ enum session_state {
 };
 
 enum session_end {
-	SESSION_END_DONE,        /* both directions ended in order */
-	SESSION_END_LONE_RESET,  /* the lone end was reset */
-	SESSION_END_MANY_RESET,  /* all of the many were reset, or the one that is passed through was */
+	SESSION_END_DONE,	/* both directions ended in order */
+	SESSION_END_LONE_RESET, /* the lone end was reset */
+	SESSION_END_MANY_RESET, /* all of the many were reset, or the one that is passed through was */
 	SESSION_END_DENIED,
 	SESSION_END_IDLE,
-	SESSION_END_DRAINED,     /* the drain limit was reached */
-	SESSION_END_FAILED,      /* memory, or descriptors */
+	SESSION_END_DRAINED, /* the drain limit was reached */
+	SESSION_END_FAILED,  /* memory, or descriptors */
 	SESSION_ENDS
 };
 
 struct rddr_session {
 	struct worker *worker;
 	struct rddr_session *next, *prev; /* of the worker's */
-	struct deferred bury;             /* frees it */
-	struct deferred again;            /* goes on with it in the next batch */
+	struct deferred bury;		  /* frees it */
+	struct deferred again;		  /* goes on with it in the next batch */
 	struct timer timer;
 
 	struct config *config; /* a reference: the service lives as long */
@@ -57,25 +57,27 @@ struct rddr_session {
 	struct addr client, destination;
 	enum session_state phase;
 	unsigned n;
-	bool gate_open;      /* every end is connected: the many may be sent to */
-	bool created;        /* the plugin's create was called with success */
-	bool neutral;        /* nothing is under way; see host->neutral */
-	bool boundary;       /* fan-in stands between two messages */
-	bool comparing;      /* false: report mode, and nobody is left to compare with */
-	bool answering;      /* the many speak: an answer's share of noise is being counted */
-	bool lone_done;      /* the end of the lone stream was passed on to the many */
-	bool many_done;      /* the end of the many's streams was passed on to the lone end */
-	bool all_rested;     /* every one of the many closed at a neutral point */
-	bool fanout_waits;   /* modify_traffic wants more before it can tell */
-	bool fanin_waits;    /* so does diff_traffic, and no stream is without bytes */
-	bool stirred;        /* the other direction has something new to do: bytes of the plugin's own, an end that rests */
-	bool failed;         /* memory ran out, or a plugin broke its contract */
+	bool gate_open;	   /* every end is connected: the many may be sent to */
+	bool created;	   /* the plugin's create was called with success */
+	bool neutral;	   /* nothing is under way; see host->neutral */
+	bool boundary;	   /* fan-in stands between two messages */
+	bool comparing;	   /* false: report mode, and nobody is left to compare with */
+	bool answering;	   /* the many speak: an answer's share of noise is being counted */
+	bool lone_done;	   /* the end of the lone stream was passed on to the many */
+	bool many_done;	   /* the end of the many's streams was passed on to the lone end */
+	bool all_rested;   /* every one of the many closed at a neutral point */
+	bool fanout_waits; /* modify_traffic wants more before it can tell */
+	bool fanin_waits;  /* so does diff_traffic, and no stream is without bytes */
+	bool stirred; /* the other direction has something new to do: bytes of the plugin's own, an end that rests */
+	bool failed;  /* memory ran out, or a plugin broke its contract */
+	bool rejudge; /* an instance was detached: what the others said is to be judged anew */
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
-	uint64_t dialling;      /* ms: when the last dial began */
-	uint64_t waiting;       /* ms: since when a stream has waited for the others (0: none does); of a denied one: when it was denied */
-	uint64_t requests;      /* answers begun, which is what an operator means by requests in a plain stream */
-	uint64_t sent;          /* bytes to the lone end */
+	uint64_t dialling;	/* ms: when the last dial began */
+	uint64_t waiting;  /* ms: since when a stream has waited for the others (0: none does); of a denied one: when it
+			      was denied */
+	uint64_t requests; /* answers begun, which is what an operator means by requests in a plain stream */
+	uint64_t sent;	   /* bytes to the lone end */
 
 	/* What the plugin's call that is under way refers to. */
 	uint64_t call_offset; /* modify_traffic: the stream offset of its view, */
@@ -141,7 +143,8 @@ void rddr_fanin_late(struct rddr_session *s);
 /* ---- verdict.c ---- */
 
 /* What the service's policy makes of a divergence: denies, or reports and detaches. True when the session goes on. */
-bool rddr_verdict_divergence(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding);
+bool rddr_verdict_divergence(struct rddr_session *s, enum rddr_denial_reason reason,
+			     const struct rddr_finding *finding);
 /* Records evidence; out gets the reference. */
 void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding,
 			 const char *action, char *reference);

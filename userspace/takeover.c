@@ -2,8 +2,9 @@
 /*
  * takeover.c - a new daemon in the place of a running one, with no connection refused or reset in between.
  *
- * The old daemon hands its listening sockets over its control socket: the very same sockets, with what is queued on them and
- * with the handshakes that are under way. Both accept for a moment; then the new one, whose tables are in the kernel, tells the old one to retire.
+ * The old daemon hands its listening sockets over its control socket: the very same sockets, with what is queued on
+ * them and with the handshakes that are under way. Both accept for a moment; then the new one, whose tables are in the
+ * kernel, tells the old one to retire.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ static int ask(const char *path, const char *command, size_t from, json_object *
 	} else {
 		bool said = json_object_object_get_ex(answer, "error", &value);
 
-		log_error("takeover: the running daemon refused %s: %s", command, said ? json_object_get_string(value) : "no reason");
+		log_error("takeover: the running daemon refused %s: %s", command,
+			  said ? json_object_get_string(value) : "no reason");
 		r = -EPROTO;
 	}
 	json_object_put(answer);
@@ -54,7 +56,7 @@ static int adopt(struct daemon *d, json_object *o, int fd)
 {
 	_owned_fd_ int owned = fd;
 	json_object *slot;
-	struct daemon_socket sock = { .fd = fd };
+	struct daemon_socket sock = {.fd = fd};
 	socklen_t len = sizeof(sock.address);
 	const char *service = text_of(o, "service");
 

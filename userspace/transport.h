@@ -16,10 +16,14 @@ struct transport {
 	const char *name;
 	/* A read that brought less than was asked for has emptied it: the next bytes come with an event. */
 	bool short_read_drains;
-	/* At most len bytes into buf. Bytes read; 0 at the end of the stream; -EAGAIN, or -errno when the connection is torn. */
+	/* At most len bytes into buf. Bytes read; 0 at the end of the stream; -EAGAIN, or -errno when the connection is
+	 * torn. */
 	ssize_t (*recv)(struct endpoint *ep, void *buf, size_t len);
 	/* Bytes sent; -EAGAIN, or -errno. */
 	ssize_t (*send)(struct endpoint *ep, const struct iovec *parts, int n);
+	/* Takes the error that an event told of: errno, or 0 when there was none. recv() then leads to an end in order.
+	 */
+	int (*error)(struct endpoint *ep);
 	/* Ends our sending half. 0, -EAGAIN or -errno. */
 	int (*end)(struct endpoint *ep);
 	/* Closes the descriptor; reset: in a way that the other side sees as a reset. */

@@ -86,7 +86,7 @@ static void fill_side(const struct rddr_session *s, unsigned i, size_t offset, s
 void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding,
 			 const char *action, char *reference)
 {
-	struct evidence_side sides[RDDR_MAX_INSTANCES] = { 0 };
+	struct evidence_side sides[RDDR_MAX_INSTANCES] = {0};
 	size_t offset = finding ? finding->offset : 0;
 	const char *why = finding && finding->why[0] ? finding->why : rddr_evidence_reason_name(reason);
 	const char *where = finding ? finding->where : "";
@@ -116,9 +116,9 @@ void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason,
 	rddr_metrics_count(s->service->metrics, kept ? METRIC_evidence_recorded : METRIC_evidence_dropped);
 	if (reason != RDDR_DENIED_REJECTED)
 		rddr_metrics_count(s->service->metrics, METRIC_divergences);
-	log_warning("verdict: %s service=%s reason=%s reference=%s client=%s destination=%s session=%llu offset=%llu%s%s why=\"%s\"",
-		    action, s->service->name, e.reason, reference,
-		    rddr_addr_format(&s->client, client, sizeof(client)),
+	log_warning("verdict: %s service=%s reason=%s reference=%s client=%s destination=%s session=%llu "
+		    "offset=%llu%s%s why=\"%s\"",
+		    action, s->service->name, e.reason, reference, rddr_addr_format(&s->client, client, sizeof(client)),
 		    rddr_addr_format(&s->destination, destination, sizeof(destination)), (unsigned long long)s->id,
 		    (unsigned long long)e.offset, e.minority >= 0 ? " minority=" : "",
 		    e.minority >= 0 ? sides[e.minority].name : "", why);
@@ -147,8 +147,15 @@ static bool report(struct rddr_session *s, enum rddr_denial_reason reason, const
 		rddr_session_close(s, SESSION_END_MANY_RESET);
 		return false;
 	}
-	if (s->comparing)
+	if (reason == RDDR_DENIED_LIMIT || reason == RDDR_DENIED_FAILED) {
+		/* Nobody's fault in particular: there is no judging any more. */
+		for (unsigned i = 1; i < s->n; i++) {
+			if (present(&s->many[i]))
+				rddr_session_detach(s, i, finding->why);
+		}
+	} else if (s->comparing) {
 		rddr_session_detach(s, to_detach(s, finding), finding->why);
+	}
 	return true;
 }
 

@@ -91,7 +91,7 @@ static void do_set_config(void *ctx)
 int rddr_worker_set_config(struct worker *w, struct config *config)
 {
 	struct config *held = rddr_config_get(config);
-	int r = post(w, do_set_config, &(struct errand){ .config = held });
+	int r = post(w, do_set_config, &(struct errand){.config = held});
 
 	if (r < 0)
 		rddr_config_put(&held);
@@ -110,7 +110,7 @@ static void do_set_own(void *ctx)
 
 int rddr_worker_set_own(struct worker *w, struct addr *own, size_t n)
 {
-	int r = post(w, do_set_own, &(struct errand){ .own = own, .n = n });
+	int r = post(w, do_set_own, &(struct errand){.own = own, .n = n});
 
 	if (r < 0)
 		free(own);
@@ -140,7 +140,7 @@ static void do_set_steering(void *ctx)
 
 int rddr_worker_set_steering(struct worker *w, struct steering *steering)
 {
-	return post(w, do_set_steering, &(struct errand){ .steering = steering });
+	return post(w, do_set_steering, &(struct errand){.steering = steering});
 }
 
 int rddr_worker_call(struct worker *w, loop_fn fn, void *ctx)
@@ -167,7 +167,7 @@ int rddr_worker_add_listener(struct worker *w, int fd, const char *service_name)
 
 	if (service_name && !name)
 		return -ENOMEM;
-	int r = post(w, do_add_listener, &(struct errand){ .fd = fd, .service = name });
+	int r = post(w, do_add_listener, &(struct errand){.fd = fd, .service = name});
 	if (r < 0)
 		return r;
 	(void)TAKE_FD(owned);
@@ -190,7 +190,7 @@ static void do_drop_listener(void *ctx)
 
 int rddr_worker_drop_listener(struct worker *w, int fd)
 {
-	return post(w, do_drop_listener, &(struct errand){ .fd = fd });
+	return post(w, do_drop_listener, &(struct errand){.fd = fd});
 }
 
 /* ---- the end of sessions ---- */
@@ -252,7 +252,7 @@ static void do_drain(void *ctx)
 
 int rddr_worker_drain(struct worker *w, uint32_t limit, loop_fn drained, void *ctx)
 {
-	return post(w, do_drain, &(struct errand){ .limit = limit, .fn = drained, .ctx = ctx });
+	return post(w, do_drain, &(struct errand){.limit = limit, .fn = drained, .ctx = ctx});
 }
 
 /* ---- life ---- */
@@ -266,8 +266,8 @@ int rddr_worker_new(unsigned index, struct config *config, uint32_t fds_max, str
 	w->index = index;
 	w->fds_max = fds_max;
 	w->metrics = rddr_metrics_set(NULL);
-	w->heart = (struct timer){ .fn = beat, .ctx = w };
-	w->drain = (struct timer){ .fn = drain_over, .ctx = w };
+	w->heart = (struct timer){.fn = beat, .ctx = w};
+	w->drain = (struct timer){.fn = drain_over, .ctx = w};
 	int r = w->metrics ? rddr_loop_new(&w->loop) : -ENOMEM;
 	if (r < 0) {
 		free(w);

@@ -2,7 +2,8 @@
 /*
  * worker.h - a thread with a loop of its own: listeners, sessions, buffers.
  *
- * Workers share nothing in the byte path. The main thread talks to them by messages; what they answer comes back as messages.
+ * Workers share nothing in the byte path. The main thread talks to them by messages; what they answer comes back as
+ * messages.
  */
 #ifndef RDDR_WORKER_H
 #define RDDR_WORKER_H
@@ -29,9 +30,9 @@ struct worker {
 	bool started;
 	struct loop *loop;
 	struct pool pool;
-	struct config *config; /* a reference; the generation for new sessions */
-	struct config *previous; /* what the kernel's tables may still steer by for a moment; a reference or NULL */
-	bool names_interfaces; /* some rule of the two does */
+	struct config *config;	     /* a reference; the generation for new sessions */
+	struct config *previous;     /* what the kernel's tables may still steer by for a moment; a reference or NULL */
+	bool names_interfaces;	     /* some rule of the two does */
 	struct metrics_set *metrics; /* the daemon's own counters */
 
 	/* The daemon's own listening addresses, which no chainer may dial; replaced by messages. */
@@ -73,7 +74,8 @@ int rddr_worker_set_steering(struct worker *w, struct steering *steering);
 int rddr_worker_add_listener(struct worker *w, int fd, const char *service_name);
 /* Closes the listener of this descriptor number. */
 int rddr_worker_drop_listener(struct worker *w, int fd);
-/* Stops accepting (a copy of the listeners' descriptors is somebody else's); sessions have limit ms to end in. Then drained(ctx) runs on the worker. */
+/* Stops accepting (a copy of the listeners' descriptors is somebody else's); sessions have limit ms to end in. Then
+ * drained(ctx) runs on the worker. */
 int rddr_worker_drain(struct worker *w, uint32_t limit, loop_fn drained, void *ctx);
 
 /* Runs fn(ctx) on the worker, after every message before. */

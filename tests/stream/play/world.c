@@ -127,6 +127,19 @@ void world_play(struct world *w, struct play *p, const char *service)
 	play_gather(&w->stage, p);
 }
 
+void world_play_until_counted(struct world *w, struct play *p, const char *service, const char *name, uint64_t value)
+{
+	uint64_t until = now_ms() + (uint64_t)patience_ms();
+
+	while (child_counter(&w->daemon, service, name) < value) {
+		if (now_ms() > until) {
+			play_show(p);
+			fail_msg("the counter %s never came to %llu", name, (unsigned long long)value);
+		}
+		play_turn(&w->stage, p, 1, p, 2);
+	}
+}
+
 static bool as_expected(json_object *record, const char *service, const struct expected *e)
 {
 	const char *minority = json_text(record, "minority"), *why = json_text(record, "why");

@@ -44,6 +44,9 @@ void world_play(struct world *w, struct play *p, const char *service);
 /* The same without waiting for the servers. */
 void world_connect(struct world *w, struct play *p, const char *service);
 
+/* Plays on until a counter has at least this value. */
+void world_play_until_counted(struct world *w, struct play *p, const char *service, const char *name, uint64_t value);
+
 /* What a record of evidence has to say. */
 struct expected {
 	const char *action, *reason;
