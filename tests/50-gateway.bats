@@ -5,6 +5,7 @@
 load lib
 
 # gateway_config [FILE] [SERVICE LINES]: three forged instances behind the address of server 0, v4 and v6, all of its ports.
+# shellcheck disable=SC2001,SC2016 # sed indents lines, which an expansion cannot; single quotes hold another shell's code
 gateway_config() {
 	cat >"$1" <<-END
 		workers: 2
@@ -59,6 +60,7 @@ each_server_saw() {
 	done
 }
 
+# shellcheck disable=SC2016 # the inner shell's
 @test "curl over IPv4 and IPv6: the servers see the client, the client sees the server" {
 	begin
 	[[ $(get http://10.0.2.2/) == "the page" ]]

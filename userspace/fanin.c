@@ -267,7 +267,7 @@ static void judge_ends(struct rddr_session *s)
 		end_many(s);
 }
 
-/* Report mode: how the client's stream ends is instance 0's matter alone. */
+/* Report mode: how the client's stream ends is instance 0's matter alone; how the others end is only looked at. */
 static void end_with_source(struct rddr_session *s)
 {
 	const struct endpoint *source = &s->many[0];
@@ -276,6 +276,11 @@ static void end_with_source(struct rddr_session *s)
 		torn(s);
 	else if (source->in.end == RDDR_END_ENDED && !s->many_done)
 		end_many(s);
+	if (s->phase != SESSION_OPEN || !s->comparing || !all_consumed(s))
+		return;
+	struct ends e = survey(s);
+	if (!e.open && e.ended && e.reset)
+		early_end(s, &e);
 }
 
 /* ---- waiting for the others ---- */
@@ -283,7 +288,7 @@ static void end_with_source(struct rddr_session *s)
 static void note_waiting(struct rddr_session *s, bool progressed)
 {
 	struct ends e = survey(s);
-	bool waits = e.ahead && e.open && s->comparing && !s->many_done;
+	bool waits = e.ahead && e.open && s->comparing && (!s->many_done || rddr_session_reports(s));
 	bool all_closed_alike = !e.open;
 
 	if (!waits || all_closed_alike) {

@@ -19,7 +19,7 @@ static const struct segment *segments_of_const(const struct outq *q)
 static struct segment *append(struct outq *q)
 {
 	struct segment *s = segments_of(q);
-	uint32_t room = q->segments ? q->room : OUTQ_INLINE;
+	uint32_t room = q->room > OUTQ_INLINE ? q->room : OUTQ_INLINE;
 
 	if (q->first + q->n < room)
 		return &s[q->first + q->n++];

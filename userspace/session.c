@@ -316,9 +316,21 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 
 /* ---- middle ---- */
 
+/* Report mode: the client may be through before the others have said everything. They have until the skew deadline. */
+static bool is_judged(const struct rddr_session *s)
+{
+	for (unsigned i = 1; i < s->n && rddr_session_reports(s) && s->comparing; i++) {
+		const struct stream *in = &s->many[i].in;
+
+		if (in->end == RDDR_END_OPEN || (in->end != RDDR_END_ABSENT && rddr_stream_unconsumed(in)))
+			return false;
+	}
+	return true;
+}
+
 static bool finished(const struct rddr_session *s)
 {
-	if (!s->many_done || s->lone.out.bytes || !s->lone.end_sent || s->lone.in.end == RDDR_END_OPEN)
+	if (!is_judged(s) || !s->many_done || s->lone.out.bytes || !s->lone.end_sent || s->lone.in.end == RDDR_END_OPEN)
 		return false;
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct endpoint *ep = &s->many[i];
@@ -356,7 +368,7 @@ static bool speaks_to_nobody(const struct rddr_session *s)
 {
 	if (!s->many_done || s->lone.out.bytes || !s->lone.end_sent)
 		return false;
-	for (unsigned i = 0; i < s->n; i++) {
+	for (unsigned i = 0; i < (rddr_session_reports(s) ? 1 : s->n); i++) {
 		if (s->many[i].state != ENDPOINT_CLOSED && !s->many[i].broken)
 			return false;
 	}
