@@ -383,6 +383,7 @@ static void test_does_not_read(void **state)
 {
 	json_object *answer, *result;
 	int fd = dial();
+	struct pollfd pfd = {.fd = fd};
 
 	(void)state;
 	for (int i = 0; i < 5; i++)
@@ -393,6 +394,9 @@ static void test_does_not_read(void **state)
 	assert_true(json_object_object_get_ex(answer, "result", &result));
 	assert_int_equal(json_object_get_string_len(result), 4 << 20);
 	json_object_put(answer);
+	/* And after a while it is dropped. */
+	assert_int_equal(poll(&pfd, 1, PATIENCE), 1);
+	assert_true(pfd.revents & POLLHUP);
 	close(fd);
 	assert_echoes();
 }
