@@ -154,6 +154,10 @@ static bool ask_plugin(struct rddr_session *s)
 	}
 	if (took)
 		s->boundary = result.boundary;
+	if (took && s->fanout_holds) {
+		s->fanout_holds = false;
+		s->stirred = true;
+	}
 	s->fanin_waits = verdict == RDDR_WAIT && everybody_has;
 	trim_absent_and_judged(s);
 	return took;

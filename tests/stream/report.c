@@ -74,6 +74,8 @@ static void check_counted(const char *service, const struct counted *before, uin
 {
 	struct counted now = count(service);
 
+	if (now.reported - before->reported != reported)
+		child_show_log(&w.daemon);
 	assert_int_equal(now.reported - before->reported, reported);
 	assert_int_equal(now.divergences - before->divergences, reported);
 	assert_int_equal(now.recorded - before->recorded, reported);
@@ -152,10 +154,20 @@ static bool answered(const struct play *p)
 	return p->client.heard == ANSWER;
 }
 
+/* Everybody has said what there was to say, but for those who were let go. */
+static bool over(const struct play *p)
+{
+	bool over = client_done(p);
+
+	for (unsigned i = 0; over && i < p->n; i++)
+		over = end_done(&p->server[i]) || p->server[i].reset;
+	return over;
+}
+
 static void finish(struct play *p)
 {
 	p->cue = 1;
-	play_run(&w.stage, p, client_done);
+	play_run(&w.stage, p, over);
 	if (p->client.wrong || p->client.reset || p->client.heard != ANSWER) {
 		play_show(p);
 		fail_msg("the client did not see instance 0's answer and its end");

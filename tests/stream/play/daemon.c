@@ -86,7 +86,7 @@ static void *read_log(void *ctx)
 	return NULL;
 }
 
-static void show_log(struct child *c)
+void child_show_log(struct child *c)
 {
 	size_t tail = 6000;
 
@@ -114,7 +114,7 @@ void child_wait_log(struct child *c, const char *text, size_t *at)
 		*at = (size_t)(found - c->log) + strlen(text);
 	pthread_mutex_unlock(&c->lock);
 	if (!found) {
-		show_log(c);
+		child_show_log(c);
 		fail_msg("the daemon did not say '%s'", text);
 	}
 }
@@ -240,7 +240,7 @@ int child_wait(struct child *c)
 
 	while (child_runs(c)) {
 		if (now_ms() > until) {
-			show_log(c);
+			child_show_log(c);
 			fail_msg("the daemon does not end");
 		}
 		breathe();
@@ -257,7 +257,7 @@ static void check_log(struct child *c)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (!c->log || !strstr(c->log, bad[i]))
 			continue;
-		show_log(c);
+		child_show_log(c);
 		fail_msg("the daemon's log holds '%s'", bad[i]);
 	}
 }
@@ -325,7 +325,7 @@ json_object *child_ask(struct child *c, const char *command, const char *args)
 	int r = rddr_control_ask(c->control, request, patience_ms(), &answer, NULL, NULL);
 	json_object_put(request);
 	if (r < 0) {
-		show_log(c);
+		child_show_log(c);
 		fail_msg("%s: %s", command, strerror(-r));
 	}
 	if (!json_object_object_get_ex(answer, "result", &result))
@@ -358,7 +358,7 @@ void child_wait_counter(struct child *c, const char *service, const char *name, 
 
 	while ((is = child_counter(c, service, name)) < value) {
 		if (now_ms() > until) {
-			show_log(c);
+			child_show_log(c);
 			fail_msg("the counter %s is %llu, never %llu", name, (unsigned long long)is,
 				 (unsigned long long)value);
 		}
@@ -377,7 +377,7 @@ void child_wait_sessions(struct child *c, size_t n)
 		size_t is = json_object_array_length(list);
 		if (is != n && now_ms() > until) {
 			fprintf(stderr, "%s\n", json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY));
-			show_log(c);
+			child_show_log(c);
 			fail_msg("%zu sessions, never %zu", is, n);
 		}
 		json_object_put(result);

@@ -51,6 +51,8 @@ void child_start(struct child *c, const char *extra);
  */
 void child_wait_log(struct child *c, const char *text, size_t *at);
 bool child_logged(struct child *c, const char *text);
+/* Shows the end of it, for a test that is about to fail. */
+void child_show_log(struct child *c);
 size_t child_log_end(struct child *c);
 /* Sends SIGTERM, waits for the end, and checks that it was a good one. */
 void child_stop(struct child *c);
