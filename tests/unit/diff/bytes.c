@@ -33,6 +33,8 @@ struct example {
 	int released;	 /* when it fits; -1: all of instance 0's */
 };
 
+#define COOKIE(id) "Set-Cookie: sid=" id "; Path=/\r\n"
+
 static const struct example examples[] = {
 	{"one instance", false, {{"anything", ENDED}}, FIT, 0, NULL, -1},
 	{"alike", false, {{"same", ENDED}, {"same", ENDED}}, FIT, 0, NULL, -1},
@@ -170,6 +172,28 @@ static const struct example examples[] = {
 	 1,
 	 3,
 	 "digits",
+	 0},
+	/* Of rddr-bytes(7). */
+	{"a cookie",
+	 true,
+	 {{COOKIE("7f3a9c21"), OPEN}, {COOKIE("7f30be44"), OPEN}, {COOKIE("91c0d2ee"), OPEN}},
+	 FIT,
+	 0,
+	 NULL,
+	 -1},
+	{"a cookie in upper case",
+	 true,
+	 {{COOKIE("7f3a9c21"), OPEN}, {COOKIE("7f30be44"), OPEN}, {COOKIE("91C0D2EE"), OPEN}},
+	 18,
+	 2,
+	 "lower-case hex",
+	 0},
+	{"a cookie with a quote",
+	 true,
+	 {{COOKIE("7f3a9c21"), OPEN}, {COOKIE("7f30be44"), OPEN}, {COOKIE("91c0'or1"), OPEN}},
+	 20,
+	 2,
+	 "lower-case hex",
 	 0},
 	{"one of the pair is absent", true, {{"=12;", OPEN}, {"", ABSENT}, {"=34;", OPEN}}, 1, 2, "0x33", 0},
 	{"the third is absent", true, {{"=12;", ENDED}, {"=34;", ENDED}, {"", ABSENT}}, FIT, 0, NULL, -1},
