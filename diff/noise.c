@@ -159,6 +159,26 @@ bool rddr_noise_fits(enum noise_class class, uint8_t a, uint8_t b, uint8_t c)
 	return c == a || c == b || (rddr_noise_may_fit(a, b, c) && (kinds[c] & classes[class].holds));
 }
 
+void rddr_noise_show(struct noise_walk *walk, uint8_t c)
+{
+	walk->shown |= kinds[c];
+}
+
+bool rddr_noise_holds(enum noise_class class, uint8_t c)
+{
+	return kinds[c] & classes[class].holds;
+}
+
+bool rddr_noise_is_word(uint8_t c)
+{
+	return kinds[c] & WORD;
+}
+
+bool rddr_noise_is_token(uint8_t c)
+{
+	return kinds[c] & TOKEN;
+}
+
 /* The first differing byte of two texts that do differ. */
 static size_t locate(const uint8_t *a, const uint8_t *b)
 {

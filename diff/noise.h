@@ -75,6 +75,18 @@ bool rddr_noise_fits(enum noise_class class, uint8_t a, uint8_t b, uint8_t c);
 /* Whether c can fit at all there, however the span goes on. */
 bool rddr_noise_may_fit(uint8_t a, uint8_t b, uint8_t c);
 
+/* Adds a byte to what a span showed, whatever lies beside it. */
+void rddr_noise_show(struct noise_walk *walk, uint8_t c);
+
+/* Whether the class holds the byte. */
+bool rddr_noise_holds(enum noise_class class, uint8_t c);
+
+/* Letters, digits, - and _. */
+bool rddr_noise_is_word(uint8_t c);
+
+/* Those and + / = . ~ %. */
+bool rddr_noise_is_token(uint8_t c);
+
 /* "digits", "lower-case hex", ... */
 const char *rddr_noise_class_name(enum noise_class class);
 

@@ -3,11 +3,12 @@
  * rules.h - diff-params of the classes http and json: which fields are not compared as they are, and the bounds.
  *
  *	diff-params:
- *	  ignore-headers: [X-Cache, X-Amz-*]       # besides the ones that are ignored anyway; a name, or its beginning
- *and * only-headers: [Content-Type, Location]   # compare these alone fields:
+ *	  ignore-headers: [X-Cache, X-Amz-*]       # besides the default ones; a name, or how it begins
+ *	  only-headers: [Content-Type, Location]   # compare these alone
+ *	  fields:
  *	    - { header: ETag, action: translate }
  *	    - { cookie: session, action: token }             # the value that Set-Cookie gives it
- *	    - { pointer: "/items/STAR/id", action: ignore }  # STAR: an asterisk, any one key or item
+ *	    - { pointer: "/items/STAR/id", action: ignore }  # STAR: write *, any one key or item
  *	    - { line: 'name="csrf" value="([^"]+)"', action: token }  # PCRE2; the group, or the whole match
  *	  unordered: [/tags]                       # JSON arrays whose items may come in any order
  *	  tokens: { min-length: 8, ttl: 30m, max: 100000, scope: service }   # or client

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * spans.c - comparing texts but for their noise.
+ *
+ * The skeleton is laid over each text in turn: it begins and ends as the first one does, and has the pieces between the
+ * spans in their order. Everything is linear in the length of the texts, but for the search for spans (span_find.c).
+ */
+#include "spans.h"
+
+#include <stdio.h>
+
+#include "noise.h"
+#include "span_limits.h"
+
+/* The spans of one skeleton, and what may be in them. */
+struct skeleton {
+	struct slice text; /* the first text */
+	const struct span *spans;
+	size_t n;
+};
+
+/* Where a text does not fit. */
+struct misfit {
+	size_t offset;
+	const char *why;
+};
+
+static const char outside[] = "differs outside the pair's noise";
+
+char *rddr_spans_show(struct slice text, char buf[SPANS_SHOWN])
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t at = 0, i = 0;
+
+	buf[at++] = '"';
+	for (; i < text.len && at < SPANS_SHOWN - 12; i++) {
+		uint8_t c = text.data[i];
+
+		if (c >= ' ' && c <= '~') {
+			buf[at++] = (char)c;
+			continue;
+		}
+		buf[at++] = '\\';
+		buf[at++] = 'x';
+		buf[at++] = hex[c >> 4];
+		buf[at++] = hex[c & 15];
+	}
+	buf[at++] = '"';
+	memcpy(buf + at, i < text.len ? "..." : "", i < text.len ? 4 : 1);
+	return buf;
+}
+
+/* What lies before span k, behind the one before it; k may be n: what lies behind the last. */
+static struct slice piece(const struct skeleton *s, size_t k)
+{
+	size_t from = k ? s->spans[k - 1].at + s->spans[k - 1].len : 0;
+	size_t to = k < s->n ? s->spans[k].at : s->text.len;
+
+	return slice_cut(s->text, from, to - from);
+}
+
+static bool equal_at(struct slice text, size_t at, struct slice part)
+{
+	return at + part.len <= text.len && slice_equal(slice_cut(text, at, part.len), part);
+}
+
+/*
+ * Finds where the value that begins at from ends: where the piece behind it is, so that the value fits. limits: NULL
+ * takes any value.
+ */
+static bool find_end(struct slice text, size_t from, size_t until, struct slice behind,
+		     const struct span_limits *limits, size_t *end, const char **why)
+{
+	size_t at = from;
+
+	*why = outside;
+	while (at + behind.len <= until) {
+		const uint8_t *found = memmem(text.data + at, until - at, behind.data, behind.len);
+
+		if (!found)
+			return false;
+		at = (size_t)(found - text.data);
+		if (!limits || rddr_span_limits_hold(limits, slice_cut(text, from, at - from), why)) {
+			*end = at;
+			return true;
+		}
+		if (at - from > limits->most_bytes)
+			return false;
+		at++;
+	}
+	return false;
+}
+
+/* Lays the skeleton over a text. False: it does not fit. */
+static bool lay(const struct skeleton *s, const struct span_limits limits[], struct slice text, struct slice values[],
+		struct misfit *misfit)
+{
+	struct slice head = piece(s, 0), tail = piece(s, s->n);
+	size_t at = head.len, until = text.len - tail.len;
+
+	*misfit = (struct misfit){.why = outside};
+	if (!equal_at(text, 0, head)) {
+		size_t shorter = text.len < head.len ? text.len : head.len;
+
+		misfit->offset = rddr_noise_alike(text.data, head.data, shorter);
+		return false;
+	}
+	if (s->n == 0) {
+		misfit->offset = head.len;
+		return text.len == head.len;
+	}
+	misfit->offset = at;
+	if (text.len < head.len + tail.len || !equal_at(text, until, tail))
+		return false;
+	for (size_t k = 0; k < s->n; k++) {
+		size_t end = until;
+
+		misfit->offset = at;
+		if (k + 1 < s->n &&
+		    !find_end(text, at, until, piece(s, k + 1), limits ? &limits[k] : NULL, &end, &misfit->why))
+			return false;
+		values[k] = slice_cut(text, at, end - at);
+		if (limits && !rddr_span_limits_hold(&limits[k], values[k], &misfit->why))
+			return false;
+		at = end + piece(s, k + 1).len;
+	}
+	return true;
+}
+
+static uint64_t hash_bytes(uint64_t hash, struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		hash = (hash ^ text.data[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* FNV-1a over the pieces; a length that cannot be confused with text stands for each span. */
+static uint64_t hash_skeleton(const struct skeleton *s)
+{
+	static const uint8_t mark[] = {0xff, 0x00, 0xff};
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t k = 0; k <= s->n; k++) {
+		hash = hash_bytes(hash, piece(s, k));
+		if (k < s->n)
+			hash = hash_bytes(hash, (struct slice){mark, sizeof(mark)});
+	}
+	return hash;
+}
+
+static bool is_absent(uint32_t absent, unsigned i)
+{
+	return absent >> i & 1;
+}
+
+static enum spans_verdict compare_plain(const struct slice texts[], unsigned n, uint32_t absent,
+					struct spans_result *out)
+{
+	char here[SPANS_SHOWN], there[SPANS_SHOWN];
+	unsigned first = 0;
+
+	while (first < n && is_absent(absent, first))
+		first++;
+	for (unsigned i = first + 1; i < n; i++) {
+		size_t shorter, from;
+
+		if (is_absent(absent, i) || slice_equal(texts[i], texts[first]))
+			continue;
+		shorter = texts[i].len < texts[first].len ? texts[i].len : texts[first].len;
+		out->instance = i;
+		out->other = first;
+		out->offset = rddr_noise_alike(texts[i].data, texts[first].data, shorter);
+		/* A little of what comes before shows where it is. */
+		from = out->offset > 10 ? out->offset - 10 : 0;
+		snprintf(out->why, sizeof(out->why), "%s, where %s was expected",
+			 rddr_spans_show(slice_cut(texts[i], from, SIZE_MAX), here),
+			 rddr_spans_show(slice_cut(texts[first], from, SIZE_MAX), there));
+		return SPANS_DIFFER;
+	}
+	return SPANS_SAME;
+}
+
+/* Puts what only some of the texts show to the spans that there are; both are in order. */
+static size_t unite(struct span spans[], size_t n, const struct span more[], size_t m)
+{
+	struct span all[2 * SPANS_MOST];
+	size_t i = 0, j = 0, k = 0, total = 0;
+
+	while (i < n || j < m) {
+		bool mine = j == m || (i < n && spans[i].at <= more[j].at);
+
+		all[total++] = mine ? spans[i++] : more[j++];
+	}
+	for (size_t next = 0; next < total; next++) {
+		size_t end = all[next].at + all[next].len;
+		struct span *last = k ? &spans[k - 1] : NULL;
+
+		if (last && (all[next].at <= last->at + last->len || k == SPANS_MOST))
+			last->len = end > last->at + last->len ? end - last->at : last->len;
+		else
+			spans[k++] = all[next];
+	}
+	return k;
+}
+
+/* Lays a skeleton over all who are present but the first; the pair's values say what the others may have. */
+static unsigned lay_all(const struct slice texts[], unsigned n, uint32_t absent, struct spans_result *out,
+			struct misfit *misfit)
+{
+	const struct skeleton s = {.text = texts[0], .spans = out->spans, .n = out->n};
+	struct span_limits limits[SPANS_MOST];
+	struct slice values[SPANS_MOST];
+
+	memset(out->values, 0, sizeof(out->values));
+	for (unsigned i = 0; i < n; i++) {
+		if (is_absent(absent, i))
+			continue;
+		if (!lay(&s, i < 2 ? NULL : limits, texts[i], values, misfit))
+			return i;
+		for (size_t k = 0; k < s.n; k++)
+			out->values[k][i] = values[k];
+		for (size_t k = 0; i == 1 && k < s.n; k++)
+			rddr_span_limits_set(&limits[k], out->values[k][0], out->values[k][1]);
+	}
+	out->skeleton = hash_skeleton(&s);
+	return n;
+}
+
+static enum spans_verdict differ(struct spans_result *out, const struct slice texts[], unsigned who,
+				 const struct misfit *misfit)
+{
+	char here[SPANS_SHOWN];
+	size_t from = misfit->offset > 10 ? misfit->offset - 10 : 0;
+
+	out->n = 0;
+	out->instance = who;
+	out->other = 0;
+	out->offset = misfit->offset;
+	snprintf(out->why, sizeof(out->why), "%s: %s", misfit->why,
+		 rddr_spans_show(slice_cut(texts[who], from, SIZE_MAX), here));
+	return SPANS_DIFFER;
+}
+
+enum spans_verdict rddr_spans_compare(const struct slice texts[], unsigned n, uint32_t absent, bool filter,
+				      struct spans_result *out)
+{
+	struct span more[SPANS_MOST], theirs[SPANS_MOST];
+	struct misfit misfit, later;
+	unsigned who;
+	size_t before;
+
+	out->n = 0;
+	if (!filter || compare_plain(texts, n, absent, out) == SPANS_SAME)
+		return filter ? SPANS_SAME : compare_plain(texts, n, absent, out);
+	out->n = rddr_spans_find(texts[0], texts[1], out->spans, theirs);
+	who = lay_all(texts, n, absent, out, &misfit);
+	if (who == n)
+		return SPANS_NOISE;
+	/* Whoever differs outside the pair's spans may do so where the pair agrees by chance. */
+	before = out->n;
+	for (unsigned i = 2; i < n; i++) {
+		if (!is_absent(absent, i))
+			out->n = unite(out->spans, out->n, more, rddr_spans_find(texts[0], texts[i], more, theirs));
+	}
+	if (lay_all(texts, n, absent, out, &later) < n)
+		return differ(out, texts, who, &misfit);
+	before = out->n;
+	differ(out, texts, who, &misfit);
+	out->n = before;
+	return SPANS_CHANCE;
+}
+
+bool rddr_spans_fit(struct slice a, struct slice b, struct slice c, const char **why)
+{
+	struct span_limits limits;
+	const char *unused;
+
+	rddr_span_limits_set(&limits, a, b);
+	return rddr_span_limits_hold(&limits, c, why ? why : &unused);
+}
