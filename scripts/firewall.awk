@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # firewall.awk - what a packet filter does to the SYNs of steered services.
 #
-# Steered packets come in (prerouting, with our mark), are delivered to this host (input), and are never forwarded. This program walks the rules of
-# those hooks, in their order, for each service, as far as text says what a rule matches: a test that it does not know "may" match.
+# Steered packets come in (prerouting, with our mark), are delivered to this host (input), and are never forwarded. This
+# program walks the rules of those hooks, in their order, for each service, as far as text says what a rule matches: a
+# test that it does not know "may" match.
 #
 # Input, one stream:
 #   service<tab>NAME<tab>DESTINATION<tab>PORT<tab>INTERFACE<tab>CLIENTS    as in `rddr-steer dump`; "-" for any
 #   attached<tab>INTERFACE                                                 one line each
-#   forged                                                                 when instances are dialled with the client's address
+#   forged                                     when instances are dialled with the client's address
 #   rules<tab>nft                              followed by `nft -nn list ruleset`
 #   rules<tab>iptables<tab>ip|ip6              followed by `iptables-save` or `ip6tables-save`
 # -v markmask=HEX: the bits of the mark that are ours, without 0x.
 #
-# Output: LEVEL<tab>CODE<tab>SERVICE<tab>CHAIN<tab>RULE. LEVEL: problem, or warning where the rule only may match. CODE: drop, policy, tproxy, nat,
-# notrack, mark, rpfilter, rpfilter-mark; and for the daemon's own connections, with service "-": output, snat.
+# Output: LEVEL<tab>CODE<tab>SERVICE<tab>CHAIN<tab>RULE. LEVEL: problem, or warning where the rule only may match. CODE:
+# drop, policy, tproxy, nat, notrack, mark, rpfilter, rpfilter-mark; and for the daemon's own connections, with service
+# "-": output, snat.
 
 BEGIN { FS = "\t" }
 
@@ -54,7 +56,8 @@ function groups(text,   part, n, i, j, out, value) {
 	}
 	return out
 }
-# How prefix a stands to prefix b: "yes" when it holds all of it, "may" when it holds some of it or cannot be read, "no".
+# How prefix a stands to prefix b: "yes" when it holds all of it, "may" when it holds some of it or cannot be read,
+# "no".
 function holds(a, b,   pa, pb, ba, bb, la, lb, least) {
 	if (a == "" || b == "" || b == "-" || a ~ /[@$-]/) return "may"
 	split(a, pa, "/")
@@ -136,8 +139,7 @@ function read_nft(text, s,   t, n, i, value, negated, word) {
 	n = split(text, t, " ")
 	for (i = 1; i <= n; i++) {
 		word = t[i]
-		if (word == "ip" || word == "ip6" || word == "tcp" || word == "th" || word == "meta" || word == "ct" || word == "udp" || word == "icmp" ||
-		    word == "icmpv6" || word == "sctp") {
+		if (word ~ /^(ip6?|tcp|th|meta|ct|udp|icmp|icmpv6|sctp)$/) {
 			if ((word == "ip") != (destination[s] !~ /:/) && (word == "ip" || word == "ip6")) and("no")
 			if (word == "udp" || word ~ /^icmp/ || word == "sctp") and("no")
 			if (word == "ct" || word == "meta") {
@@ -171,8 +173,8 @@ function read_nft(text, s,   t, n, i, value, negated, word) {
 		if (word == "ip daddr" || word == "ip6 daddr") test("daddr", value, negated, s)
 		else if (word == "ip saddr" || word == "ip6 saddr") test("saddr", value, negated, s)
 		else if (word == "tcp dport" || word == "th dport") test("dport", value, negated, s)
-		else if (word == "iifname" || word == "iif" || word == "meta iifname" || word == "meta iif") test("iif", value, negated, s)
-		else if (word == "meta l4proto" || word == "ip protocol" || word == "ip6 nexthdr") test("proto", value, negated, s)
+		else if (word ~ /^(meta )?iif(name)?$/) test("iif", value, negated, s)
+		else if (word ~ /^(meta l4proto|ip protocol|ip6 nexthdr)$/) test("proto", value, negated, s)
 		else if (word == "ct state") test("state", value, negated, s)
 		else if (word == "meta nfproto") and(value == (destination[s] ~ /:/ ? "ipv6" : "ipv4") ? "yes" : "no")
 		else and("may")
@@ -188,7 +190,16 @@ function read_iptables(text, s,   t, n, i, value, negated, word) {
 		negated = word == "!"
 		if (negated) word = t[++i]
 		value = t[i + 1]
-		if (word == "-m") { i++; if (value ~ /^(limit|recent|set|mark|connlimit|time|owner|hashlimit|statistic|string|u32|bpf|geoip)$/) and("may"); if (value == "rpfilter") { action = text ~ /--validmark/ ? "rpfilter-mark" : "rpfilter"; and("may"); if (text !~ /-j (DROP|REJECT)/) action = ""; return } }
+		if (word == "-m" && value == "rpfilter") {
+			and("may")
+			if (text ~ /-j (DROP|REJECT)/) action = text ~ /--validmark/ ? "rpfilter-mark" : "rpfilter"
+			return
+		}
+		if (word == "-m") {
+			i++
+			# Those whose tests are read below, or that say nothing by themselves; all others may match.
+			if (value !~ /^(tcp|udp|multiport|comment|state|conntrack|addrtype|socket)$/) and("may")
+		}
 		else if (word == "-d") { i++; test("daddr", value, negated, s) }
 		else if (word == "-s") { i++; test("saddr", value, negated, s) }
 		else if (word == "-p") { i++; test("proto", value, negated, s) }
@@ -205,7 +216,7 @@ function read_iptables(text, s,   t, n, i, value, negated, word) {
 			else if (value == "NOTRACK" || (value == "CT" && text ~ /--notrack/)) action = "notrack"
 			else if (value == "MARK") action = mark_hits(text) ? "mark" : ""
 			else if (value == "CONNMARK") { action = text ~ /--restore-mark/ ? "mark" : ""; and("may") }
-			else if (value ~ /^(LOG|NFLOG|TOS|DSCP|TCPMSS|CONNSECMARK|SECMARK|TRACE|CHECKSUM|SET|NFQUEUE|CT|CLASSIFY)$/) action = ""
+			else if (value ~ /^(LOG|NFLOG|TOS|DSCP|TCPMSS|TRACE|CHECKSUM|SET|NFQUEUE|CT|CLASSIFY)$/) action = ""
 			else { action = "jump"; target = value }
 			return
 		}
@@ -217,14 +228,15 @@ function mark_hits(text,   part) {
 	split(substr(text, RSTART, RLENGTH), part, /[ \/]/)
 	return common(part[3] == "" ? "ffffffff" : part[3], markmask, 0)
 }
-# The same for "meta mark set mark and MASK xor BITS" (or "&", "^", "|"); a mark set from something else loses all of ours.
+# The same for "meta mark set mark and MASK xor BITS" (or "&", "^", "|"); a mark set from something else loses all
+# of ours.
 function nft_mark_hits(text,   part, i, n) {
 	sub(/.*meta mark set /, "", text)
 	if (text !~ /^(meta )?mark /) return 1
 	n = split(text, part, " ")
 	for (i = 1; i < n; i++) {
 		if ((part[i] == "and" || part[i] == "&") && common(part[i + 1], markmask, 1)) return 1
-		if ((part[i] == "or" || part[i] == "|" || part[i] == "xor" || part[i] == "^") && common(part[i + 1], markmask, 0)) return 1
+		if (part[i] ~ /^(or|xor|\||\^)$/ && common(part[i + 1], markmask, 0)) return 1
 	}
 	return 0
 }
@@ -257,7 +269,8 @@ function report(level, code, s, chain, rule,   line) {
 	if (!reported[line]++) print line
 }
 
-# Walks a chain for service s. sure: nothing before has only perhaps decided. Returns accept, drop, or "" when it runs off the end.
+# Walks a chain for service s. sure: nothing before has only perhaps decided. Returns accept, drop, or "" when it
+# runs off the end.
 function walk(chain, s, sure, depth,   i, r, m, a, level, verdict, goal) {
 	if (depth > 16) return ""
 	for (i = 1; i <= rules[chain]; i++) {
@@ -296,7 +309,8 @@ function walk(chain, s, sure, depth,   i, r, m, a, level, verdict, goal) {
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 $1 == "service" {
-	name[++services] = $2; destination[services] = $3; port[services] = $4; interface[services] = $5; clients[services] = $6
+	name[++services] = $2; destination[services] = $3; port[services] = $4
+	interface[services] = $5; clients[services] = $6
 	next
 }
 $1 == "attached" { attached[$2] = 1; next }
@@ -335,7 +349,10 @@ mode == "iptables" {
 		split(substr($0, 2), w, " ")
 		chain = table SUBSEP w[1]
 		add_chain(chain, table " " w[1], table, family)
-		if (w[1] ~ /^(PREROUTING|INPUT|OUTPUT|POSTROUTING)$/) { hook[chain] = tolower(w[1]); policy[chain] = w[2] == "DROP" ? "drop" : "accept" }
+		if (w[1] ~ /^(PREROUTING|INPUT|OUTPUT|POSTROUTING)$/) {
+			hook[chain] = tolower(w[1])
+			policy[chain] = w[2] == "DROP" ? "drop" : "accept"
+		}
 	}
 	else if ($0 ~ /^-A /) {
 		split($0, w, " ")
@@ -351,7 +368,8 @@ function applies(chain, s) {
 	return type[chain] == "inet" || type[chain] == "netdev"
 }
 
-# Of the daemon's connections only this is said: whether all of them are held up, or their forged source is rewritten.
+# Of the daemon's connections only this is said: whether all of them are held up, or their forged source is
+# rewritten.
 function outgoing(chain,   i) {
 	if (hook[chain] == "output" && policy[chain] == "drop") report("warning", "output", 0, chain, "policy drop")
 	if (hook[chain] != "postrouting" || !forged) return
@@ -365,7 +383,7 @@ END {
 	for (s = 1; s <= services; s++)
 		for (c = 1; c <= chains; c++) {
 			chain = order[c]
-			if ((hook[chain] != "prerouting" && hook[chain] != "input" && hook[chain] != "ingress") || !applies(chain, s)) continue
+			if (hook[chain] !~ /^(prerouting|input|ingress)$/ || !applies(chain, s)) continue
 			at = hook[chain]
 			unsure = 0
 			if (walk(chain, s, 1, 0) == "" && policy[chain] == "drop")

@@ -118,7 +118,8 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 }
 
 @test "sysctls are only named, or set on request and put back" {
-	in_ns g sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv4.conf.eth-c.rp_filter=1 net.ipv4.conf.all.src_valid_mark=1
+	in_ns g sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+	in_ns g sysctl -qw net.ipv4.conf.eth-c.rp_filter=1 net.ipv4.conf.all.src_valid_mark=1
 	in_ns g sysctl -qw net.ipv6.conf.eth-s0.forwarding=1
 	remember
 	run -0 attach_all
@@ -205,12 +206,14 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 }
 
 @test "pins that outlived their network namespace are replaced" {
+	local inode
 	attach_all
 	ip netns del "${RDDR_T}g"
 	in_ns c ip link add eth9 type veth peer name eth10
 	in_ns c "$RDDR_ROOT/scripts/rddr-attach" --interface eth9 --pin-dir "$RDDR_PIN"
 	in_ns c tc filter show dev eth9 ingress | grep 0x52444452
-	in_ns c bpftool -j link show | jq -e --argjson n "$(in_ns c stat -L -c %i /proc/self/ns/net)" '.[] | select(.netns_ino == $n)'
+	inode=$(in_ns c stat -L -c %i /proc/self/ns/net)
+	bpftool -j link show | jq -e --argjson n "$inode" '.[] | select(.netns_ino == $n)'
 	in_ns c "$RDDR_ROOT/scripts/rddr-detach" --pin-dir "$RDDR_PIN"
 	[[ ! -e $RDDR_PIN ]]
 	[[ -z $(in_ns c tc qdisc show dev eth9 clsact) ]]

@@ -20,8 +20,8 @@ teardown() {
 attach_all() { in_ns g "$RDDR_ROOT/scripts/rddr-attach" -i eth-c -i eth-s0 --sysctl --pin-dir "$RDDR_PIN/deep/er"; }
 detach_all() { in_ns g "$RDDR_ROOT/scripts/rddr-detach" --pin-dir "$RDDR_PIN/deep/er"; }
 
-# at_each_step HOW STATUS [THEN...]: attach is ended before its first change, its second, and so on until there are no more; each time it ends with
-# this status, and after THEN nothing is left.
+# at_each_step HOW STATUS [THEN...]: attach is ended before its first change, its second, and so on until there are
+# no more; each time it ends with this status, and after THEN nothing is left.
 at_each_step() {
 	local how=$1 expected=$2 n
 	shift 2

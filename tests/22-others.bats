@@ -30,8 +30,8 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 
 @test "filters of others stay, and so does the qdisc that they are in" {
 	in_ns g tc qdisc add dev eth-c clsact
-	in_ns g tc filter add dev eth-c ingress pref 5 protocol ip matchall action pass
-	in_ns g tc filter add dev eth-c egress pref 133 protocol all matchall action pass
+	in_ns g tc filter add dev eth-c ingress pref 5 protocol ip u32 match u32 0 0
+	in_ns g tc filter add dev eth-c egress pref 133 protocol all u32 match u32 0 0
 	in_ns g tc qdisc add dev eth-s0 ingress
 	remember
 	attach_all
@@ -42,19 +42,19 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 
 @test "a qdisc that we made stays when others have come to use it" {
 	attach_all
-	in_ns g tc filter add dev eth-c egress pref 9 protocol ip matchall action pass
+	in_ns g tc filter add dev eth-c egress pref 9 protocol ip u32 match u32 0 0
 	script rddr-detach
 	in_ns g tc qdisc show dev eth-c | grep clsact
-	in_ns g tc filter show dev eth-c egress | grep matchall
+	in_ns g tc filter show dev eth-c egress | grep u32
 	[[ -z $(in_ns g tc qdisc show dev eth-s0 clsact) ]]
 }
 
 @test "a filter of somebody else's at our preference is an error, and nothing is changed" {
 	in_ns g tc qdisc add dev eth-c clsact
-	in_ns g tc filter add dev eth-c ingress pref 133 protocol ip matchall action pass
+	in_ns g tc filter add dev eth-c ingress pref 133 protocol ip u32 match u32 0 0
 	remember
 	run -1 attach_all
-	[[ $output == *"eth-c"*"matchall"*"133"* ]]
+	[[ $output == *"eth-c"*"u32"*"133"* ]]
 	unchanged
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
-# For the tests of rddr-attach, rddr-detach, rddr-status and rddr-doctor: the whole state of the gateway as text, to be compared.
+# For the tests of rddr-attach, rddr-detach, rddr-status and rddr-doctor: the whole state of the gateway as text, to
+# be compared.
 
 # Records of this test's own.
 export RDDR_STATE_DIR="$RDDR_TMP/state"
