@@ -81,6 +81,8 @@ enum rddr_modify {
 			*/
 	RDDR_MODIFY_WAIT, /* more bytes are needed before anything can be passed on */
 	RDDR_REJECT,	  /* nothing of this goes to any instance; the session is denied (reason: rejected) */
+	RDDR_MODIFY_HOLD, /* nothing more is passed on before the many have said more: asked again when diff_traffic has
+			     consumed something, or more bytes come */
 };
 
 /* Filled with zeros before each call of modify_traffic. */
@@ -148,6 +150,9 @@ struct rddr_host {
 	void (*begin_answer)(struct rddr_session *s);
 	/* Writes a debug line about this session. */
 	void (*log)(struct rddr_session *s, const char *text);
+	/* Instance i is not to be used any further than the neutral point that this call declares: it is closed there,
+	 * and dialled again when next needed. When none is left, the lone end's connection ends, too. */
+	void (*rest)(struct rddr_session *s, unsigned instance);
 };
 
 struct rddr_diff_create {

@@ -216,14 +216,16 @@ static void rest_at_neutral_point(struct rddr_session *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		struct endpoint *ep = &s->many[i];
 
-		if (ep->state == ENDPOINT_OPEN && ep->in.end != RDDR_END_OPEN && present(ep) &&
-		    !rddr_stream_unconsumed(&ep->in)) {
+		bool over = ep->in.end != RDDR_END_OPEN || (s->rest_wanted & 1u << i);
+
+		if (ep->state == ENDPOINT_OPEN && over && present(ep) && !rddr_stream_unconsumed(&ep->in)) {
 			rddr_endpoint_rest(ep);
 			s->stirred = true;
 		}
 		taking_part += present(ep);
 		resting += present(ep) && ep->state == ENDPOINT_IDLE;
 	}
+	s->rest_wanted = 0;
 	if (taking_part && resting == taking_part) {
 		s->all_rested = true;
 		s->many_done = true;
@@ -392,14 +394,22 @@ static void give_up_judging(struct rddr_session *s)
 	rddr_verdict_divergence(s, reason, &finding);
 }
 
+/* A plugin may make more bytes of its own than it was shown; it goes on when the lone end has taken some. */
+static bool choked(const struct rddr_session *s)
+{
+	return s->lone.out.own >= HIGH_WATER;
+}
+
 static bool judge(struct rddr_session *s, bool arrived)
 {
 	bool progressed = false;
 
-	arrived |= s->rejudge;
+	arrived |= s->rejudge || (s->choked && !choked(s));
 	s->rejudge = false;
-	while (arrived && s->phase == SESSION_OPEN && (s->comparing || !rddr_session_reports(s)) && ask_plugin(s))
+	while (arrived && s->phase == SESSION_OPEN && (s->comparing || !rddr_session_reports(s)) && !choked(s) &&
+	       ask_plugin(s))
 		progressed = true;
+	s->choked = choked(s);
 	if (s->phase != SESSION_OPEN)
 		return true;
 	if (s->failed || stuck(s)) {
@@ -457,6 +467,7 @@ bool rddr_fanin_run(struct rddr_session *s)
 		s->sent += sent;
 		rddr_metrics_add(s->service->metrics, METRIC_bytes_out, sent);
 		moved = true;
+		s->stirred |= s->choked && !choked(s);
 	}
 	detach_laggards(s);
 	if (!s->comparing)

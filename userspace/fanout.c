@@ -108,7 +108,8 @@ static bool ask_plugin(struct rddr_session *s)
 		return false;
 	}
 	s->fanout_waits = what == RDDR_MODIFY_WAIT;
-	if (what == RDDR_MODIFY_WAIT)
+	s->fanout_holds = what == RDDR_MODIFY_HOLD;
+	if (s->fanout_waits || s->fanout_holds)
 		return false;
 	if (result.consumed > view.len || s->failed) {
 		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
@@ -133,7 +134,7 @@ static bool worth_asking(struct rddr_session *s)
 {
 	uint64_t mark = progress_mark(&s->lone.in);
 
-	if (!rddr_stream_unconsumed(&s->lone.in) || (s->fanout_waits && s->fanout_asked == mark))
+	if (!rddr_stream_unconsumed(&s->lone.in) || ((s->fanout_waits || s->fanout_holds) && s->fanout_asked == mark))
 		return false;
 	s->fanout_asked = mark;
 	return true;
@@ -175,11 +176,13 @@ static bool pass_on(struct rddr_session *s)
 
 		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
 	} else if (in->end == RDDR_END_ENDED && !s->lone_done) {
-		if (rddr_stream_unconsumed(in))
-			reject(s, "it ended inside a request");
-		else
+		if (!rddr_stream_unconsumed(in)) {
 			pass_end(s);
-		moved = true;
+			moved = true;
+		} else if (!s->fanout_holds) {
+			reject(s, "it ended inside a request");
+			moved = true;
+		}
 	}
 	return moved;
 }

@@ -14,7 +14,8 @@ static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *d
 	if (ep->state == ENDPOINT_CLOSED || ep->broken)
 		return;
 	s->stirred = true;
-	if (ep->out.own + len > s->service->limits.buffer || rddr_outq_own(&ep->out, data, len) < 0)
+	/* What a call of the plugin's begins below the high watermark may bring one buffer more. */
+	if (ep->out.own + len > 3 * (uint64_t)s->service->limits.buffer || rddr_outq_own(&ep->out, data, len) < 0)
 		s->failed = true;
 }
 
@@ -86,6 +87,15 @@ static void host_neutral(struct rddr_session *s, uint64_t state)
 	s->neutral_state = state;
 }
 
+static void host_rest(struct rddr_session *s, unsigned instance)
+{
+	/* Report mode: how the client's connection ends is the source's matter. */
+	if (instance >= s->n)
+		s->failed = true;
+	else if (instance > 0 || !rddr_session_reports(s))
+		s->rest_wanted |= 1u << instance;
+}
+
 static bool host_charge_noise(struct rddr_session *s, size_t run)
 {
 	if (rddr_noise_budget_charge(&s->noise, &s->service->noise, run)) {
@@ -120,4 +130,5 @@ const struct rddr_host rddr_host_services = {
 	.charge_noise = host_charge_noise,
 	.begin_answer = host_begin_answer,
 	.log = host_log,
+	.rest = host_rest,
 };

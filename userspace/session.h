@@ -67,6 +67,8 @@ struct rddr_session {
 	bool many_done;	   /* the end of the many's streams was passed on to the lone end */
 	bool all_rested;   /* every one of the many closed at a neutral point */
 	bool fanout_waits; /* modify_traffic wants more before it can tell */
+	bool fanout_holds; /* modify_traffic wants the many to say more first */
+	bool choked;	   /* the plugin's own bytes wait for the lone end to take some */
 	bool fanin_waits;  /* so does diff_traffic, and no stream is without bytes */
 	bool stirred; /* the other direction has something new to do: bytes of the plugin's own, an end that rests */
 	bool failed;  /* memory ran out, or a plugin broke its contract */
@@ -83,6 +85,7 @@ struct rddr_session {
 	uint64_t call_offset; /* modify_traffic: the stream offset of its view, */
 	size_t call_len;      /* and its length; 0: not in modify_traffic */
 	uint64_t neutral_state;
+	uint32_t rest_wanted;  /* a bit for each instance that is to be closed at the neutral point; see host->rest */
 	uint64_t fanout_asked; /* what modify_traffic had seen when it began to wait: see progress_mark() */
 
 	struct noise_account noise;

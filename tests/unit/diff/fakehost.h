@@ -47,8 +47,10 @@ struct rddr_session {
 	size_t released; /* of them released */
 	size_t modified; /* where the plugin's segments have got to */
 	bool in_diff, in_modify, in_denial;
+	bool holds; /* modify_traffic wants the many to say more */
 	unsigned neutrals, answers, logs, calls;
 	uint64_t neutral_state;
+	uint32_t rests; /* a bit for each instance */
 	bool boundary;
 
 	enum rddr_verdict verdict; /* the last one */
@@ -124,6 +126,12 @@ static inline void fake_neutral(struct rddr_session *s, uint64_t state)
 	s->neutral_state = state;
 }
 
+static inline void fake_rest(struct rddr_session *s, unsigned instance)
+{
+	fake_need(s->in_diff && instance < s->n, "rests an instance that there is not, or out of place");
+	s->rests |= 1u << instance;
+}
+
 static inline bool fake_charge_noise(struct rddr_session *s, size_t run)
 {
 	fake_need(s->in_diff && run > 0, "charges noise out of place");
@@ -154,6 +162,7 @@ static const struct rddr_host fake_host = {
 	.charge_noise = fake_charge_noise,
 	.begin_answer = fake_begin_answer,
 	.log = fake_log,
+	.rest = fake_rest,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
@@ -368,7 +377,9 @@ static inline bool fake_modify(struct rddr_session *s)
 		modify = s->plugin->modify_traffic(s->state, &view, &result);
 		s->in_modify = false;
 		fake_need(result.consumed <= view.len, "consumes more than it was shown");
-		fake_need(modify != RDDR_MODIFY_WAIT || result.consumed == 0, "waits and makes progress");
+		fake_need((modify != RDDR_MODIFY_WAIT && modify != RDDR_MODIFY_HOLD) || result.consumed == 0,
+			  "waits and makes progress");
+		s->holds = modify == RDDR_MODIFY_HOLD;
 		for (unsigned i = 0; i < s->n && modify == RDDR_SAME_FOR_ALL; i++)
 			fake_append(&s->out[i], view.data, result.consumed);
 		free(copy);
