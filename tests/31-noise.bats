@@ -117,3 +117,21 @@ denied() {
 	run ! grep -q 123456 "$RDDR_TMP/got"
 	wait_for "the evidence" 30 more_records 0
 }
+
+@test "the manual's example is a config, and says what a third may have" {
+	# The display of rddr-bytes(7) that is a config, with the instances' ports as they are.
+	awk '/^\.Bd/ { body = ""; next } /^\.Ed/ { if (body ~ /(^|\n)services:/) printf "%s", body; next } { body = body $0 "\n" }' \
+		"$RDDR_ROOT/diff/rddr-bytes.7" >"$RDDR_TMP/manual.yaml"
+	# Evidence would go to /var/log.
+	echo "evidence: { file: $RDDR_TMP/evidence.jsonl }" >>"$RDDR_TMP/manual.yaml"
+	grep -q "run: 64, share: 5%" "$RDDR_TMP/manual.yaml"
+	local i id=(7f3a9c21 7f30be44 91c0d2ee)
+	for i in 0 1 2; do
+		start_nginx "${NAMES[$i]}" --ns g --listen 127.0.0.1 --port "900$((i + 1))" \
+			--conf "location / { add_header Set-Cookie \"sid=${id[$i]}; Path=/\"; return 200 \"ok\n\"; }"
+	done
+	start_rddrd "$RDDR_TMP/manual.yaml"
+	get -D - http://127.0.0.1:8080/ >"$RDDR_TMP/got"
+	grep -q "^Set-Cookie: sid=7f3a9c21; Path=/" "$RDDR_TMP/got"
+	[[ $(counter web noise_bytes) == 8 ]]
+}
