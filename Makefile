@@ -31,6 +31,7 @@ endif
 LIBS_DAEMON := -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
 LIBS_PLUGIN := -Wl,--as-needed -ljson-c
+LIBS_SHARED := -ljson-c -lpcre2-8 -lz -lbrotlidec
 LIBS_STEER := -lbpf -lelf -lz -lyaml -ljson-c
 
 # Programs have a file of their own with main(); everything else of userspace/ and chainers/ is one library.
@@ -42,8 +43,10 @@ LIB_SOURCES := $(filter-out $(MAINS) $(STEER_SOURCES),$(wildcard userspace/*.c c
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
 LIBRARY := $(BUILD)/librddr.a
 
-# Plugins: what is neither one of these is shared by all of them.
-PLUGINS := bytes skeleton
+# Plugins: every other file in diff/ is shared. The plain ones get PLAIN_SHARED of it, the others everything, and its libraries.
+PLUGINS := bytes skeleton $(patsubst diff/%.c,%,$(wildcard diff/http.c diff/json.c))
+PLAIN_PLUGINS := bytes skeleton
+PLAIN_SHARED := diff/noise.c diff/body_bytes.c
 PLUGIN_SHARED := $(filter-out $(PLUGINS:%=diff/%.c),$(wildcard diff/*.c))
 PLUGIN_FILES := $(PLUGINS:%=$(BUILD)/diff/%.so)
 
@@ -79,10 +82,15 @@ $(BUILD)/obj/userspace/rddr_steer.o $(STEER_SOURCES:%.c=$(BUILD)/obj/%.o): $(BPF
 # A plugin exports its table and nothing else.
 $(BUILD)/obj/diff/%.o: CFLAGS += -fvisibility=hidden
 
-$(BUILD)/diff/%.so: $(BUILD)/obj/diff/%.o $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o)
-	$(call say,PLUGIN,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,defs$(if $(SAN),$(comma)--no-as-needed) -o $@ $^ $(LIBS_PLUGIN)
+shared_of = $(if $(filter $(1),$(PLAIN_PLUGINS)),$(PLAIN_SHARED),$(PLUGIN_SHARED))
+define PLUGIN_RULE
+$(BUILD)/diff/$(1).so: $(BUILD)/obj/diff/$(1).o $(patsubst %.c,$(BUILD)/obj/%.o,$(call shared_of,$(1)))
+	$$(call say,PLUGIN,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,defs$(if $(SAN),$$(comma)--no-as-needed) -o $$@ $$^ $(LIBS_PLUGIN) \
+		$(if $(filter $(1),$(PLAIN_PLUGINS)),,$(LIBS_SHARED))
+endef
+$(foreach p,$(PLUGINS),$(eval $(call PLUGIN_RULE,$(p))))
 comma := ,
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
@@ -106,7 +114,7 @@ unit: $(UNIT_TESTS) $(PLUGIN_FILES) ## build and run the unit tests
 $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o) $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_DAEMON)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_DAEMON) $(LIBS_SHARED)
 $(foreach p,$(PLUGINS),$(eval $(BUILD)/tests/unit/diff/$(p): $(BUILD)/obj/diff/$(p).o))
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
@@ -130,16 +138,42 @@ stream: $(STREAM_TESTS) $(BUILD)/rddrd $(PLUGIN_FILES) ## build and run the stre
 $(BUILD)/tests/tools/dial: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: TOOL_LIBS := $(LIBS_STEER)
-TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
+OTHERS := program abi
+TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c)) $(OTHERS:%=$(BUILD)/tests/tools/rddr-steer-%)
 $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
+# Other versions of rddr-steer (OTHERS), for tests that replace one by the other: the programs differ, or the ABI does too.
+OTHER_program := -DRDDR_REVISION=2
+OTHER_abi := -DRDDR_REVISION=3 -DRDDR_ABI=2
+define OTHER_RULES
+$(BUILD)/other-$(1)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	$$(call say,BPF,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(CLANG) -O2 -g -target bpf -Wall -Wextra -Werror -Ibpf -I/usr/include/$(shell uname -m)-linux-gnu \
+		$(OTHER_$(1)) -c -o $$@ $$<
+$(BUILD)/other-$(1)/bpf/%.skel.h: $(BUILD)/other-$(1)/bpf/%.bpf.o
+	$$(Q)$(BPFTOOL) gen skeleton $$< name $$*_bpf > $$@
+$(BUILD)/other-$(1)/obj/%.o: userspace/%.c $(BPF_SKELETONS:$(BUILD)/%=$(BUILD)/other-$(1)/%)
+	$$(call say,CC,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(CC) -I$(BUILD)/other-$(1)/bpf $(CPPFLAGS) $(OTHER_$(1)) $(CFLAGS) -MMD -MP -c -o $$@ $$<
+$(BUILD)/tests/tools/rddr-steer-$(1): $(patsubst userspace/%.c,$(BUILD)/other-$(1)/obj/%.o,\
+		userspace/rddr_steer.c userspace/steering.c $(STEER_SOURCES)) $(LIBRARY)
+	$$(call say,LD,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS_STEER)
+endef
+$(foreach o,$(OTHERS),$(eval $(call OTHER_RULES,$(o))))
+
 .PHONY: tests-built
 tests-built: all $(UNIT_TESTS) $(STREAM_TESTS) $(TOOLS)
 
-# Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share.
+# Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share,
+# those in FUZZ_SHARED what plugins share alone.
+FUZZ_SHARED := json lines
 # All of it is compiled once more by clang, with the sanitizers in.
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 FUZZ_TARGETS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzz/%)
@@ -154,11 +188,11 @@ $(BUILD)/obj-fuzz/librddr.a: $(LIB_SOURCES:%.c=$(BUILD)/obj-fuzz/%.o)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 define fuzz_target
-$(BUILD)/fuzz/$(1): $(BUILD)/obj-fuzz/tests/fuzz/$(1).o $(if $(filter diff_%,$(1)),$(patsubst diff_%,$(BUILD)/obj-fuzz/diff/%.o,$(1)) \
-		    $(PLUGIN_SHARED:%.c=$(BUILD)/obj-fuzz/%.o)) $(BUILD)/obj-fuzz/librddr.a
+$(BUILD)/fuzz/$(1): $(BUILD)/obj-fuzz/tests/fuzz/$(1).o $(patsubst diff_%,$(BUILD)/obj-fuzz/diff/%.o,$(filter diff_%,$(1))) \
+		    $(if $(filter diff_% $(FUZZ_SHARED),$(1)),$(PLUGIN_SHARED:%.c=$(BUILD)/obj-fuzz/%.o)) $(BUILD)/obj-fuzz/librddr.a
 	$$(call say,FUZZLD,$$@)
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $(LIBS_DAEMON)
+	$$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $(LIBS_DAEMON) $(LIBS_SHARED)
 endef
 $(foreach f,$(FUZZ_SOURCES:tests/fuzz/%.c=%),$(eval $(call fuzz_target,$(f))))
 
@@ -233,4 +267,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
--include $(shell find $(BUILD)/obj $(BUILD)/obj-fuzz -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/obj-fuzz $(OTHERS:%=$(BUILD)/other-%/obj) -name '*.d' 2>/dev/null)
