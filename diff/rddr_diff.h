@@ -116,6 +116,23 @@ struct rddr_denial {
 #define RDDR_LONE UINT32_MAX
 
 struct rddr_session; /* the host's; opaque */
+struct rddr_table;   /* the host's, too */
+
+/* What the table called "noise" holds under the name of a field (text), for rddrctl to show. */
+struct rddr_noise_seen {
+	uint64_t count; /* how often the field was seen to be noise */
+};
+
+/* Names of counters that a plugin may add to: "plugin_requests_rejected" and so on. */
+enum rddr_counted {
+	RDDR_COUNTED_REJECTED,	      /* requests that were refused for their form */
+	RDDR_COUNTED_TOKENS_LEARNT,   /* values that each instance has its own of */
+	RDDR_COUNTED_TOKENS_REPLACED, /* such values translated in requests */
+	RDDR_COUNTED_NOISE_FIELDS,    /* fields in which the pair showed noise */
+	RDDR_COUNTED_NOISE_RECALLED,  /* differences let pass because the field was noise lately */
+	RDDR_COUNTED_RULES_APPLIED,   /* fields taken out of comparison by a rule */
+	RDDR_COUNTED
+};
 
 /*
  * What the host does for a plugin. Every function takes the session that create was given and is valid
@@ -153,6 +170,25 @@ struct rddr_host {
 	/* Instance i is not to be used any further than the neutral point that this call declares: it is closed there,
 	 * and dialled again when next needed. When none is left, the lone end's connection ends, too. */
 	void (*rest)(struct rddr_session *s, unsigned instance);
+
+	/*
+	 * What all sessions of the service share, on all workers. Tables live as long as the process; reading one takes
+	 * no lock. The table of that name, made with room for entries of them when it is new (sessions ask once, in
+	 * create); NULL: no memory.
+	 */
+	struct rddr_table *(*table)(struct rddr_session *s, const char *name, size_t entries);
+	/* Copies the value out: *len is the room on the way in, the length on the way out. False: no such key, expired,
+	 * or no room. */
+	bool (*table_get)(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len);
+	/* Puts or replaces, for ttl seconds; the oldest goes when the table is full. False: empty or too long (keys
+	 * 1024, values 8192 bytes). */
+	bool (*table_put)(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len,
+			  uint32_t ttl);
+	size_t (*table_count)(const struct rddr_table *t);
+	/* The client's address without its port, IPv4 mapped into IPv6. */
+	void (*client)(const struct rddr_session *s, uint8_t address[16]);
+	/* Adds to one of the service's counters. */
+	void (*count)(struct rddr_session *s, enum rddr_counted what, uint64_t n);
 };
 
 struct rddr_diff_create {

@@ -16,6 +16,7 @@
 #include "own.h"
 #include "session.h"
 #include "steering.h"
+#include "tables.h"
 
 /* The most sessions that one answer lists, of each worker; and the most listeners and records. */
 #define SESSIONS_LISTED	 1000
@@ -357,6 +358,59 @@ static void evidence(void *ctx, struct reply *reply, json_object *request)
 	rddr_control_answer(reply, o);
 }
 
+/* ---- noise: what plugins remember of it, in the table of that name ---- */
+
+#define NOISE_TABLE "noise"
+
+static void add_noise(void *ctx, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
+{
+	json_object *one = json_object_new_object();
+	struct rddr_noise_seen seen = {0};
+
+	memcpy(&seen, value, len < sizeof(seen) ? len : sizeof(seen));
+	json_object_object_add(one, "field", json_object_new_string_len(key, (int)keylen));
+	add_number(one, "count", seen.count);
+	add_number(one, "expires_s", ttl);
+	json_object_array_add(ctx, one);
+}
+
+static void noise(void *ctx, struct reply *reply, json_object *request)
+{
+	struct daemon *d = ctx;
+	json_object *o, *value;
+	const char *only = NULL;
+	bool reset = json_object_object_get_ex(request, "reset", &value) && json_object_get_boolean(value),
+	     found = false;
+
+	if (json_object_object_get_ex(request, "service", &value))
+		only = json_object_get_string(value);
+	o = json_object_new_object();
+	for (size_t i = 0; i < d->config->n_services; i++) {
+		const struct service *service = d->config->services[i];
+		struct rddr_table *t = rddr_tables_find(service->tables, NOISE_TABLE);
+		json_object *list;
+
+		if (only && strcmp(only, service->name) != 0)
+			continue;
+		found = true;
+		list = json_object_new_array();
+		if (t)
+			rddr_table_each(t, add_noise, list);
+		if (t && reset)
+			rddr_table_clear(t);
+		json_object_object_add(o, service->name, list);
+	}
+	if (found || !only) {
+		json_object *result = json_object_new_object();
+
+		json_object_object_add(result, "noise", o);
+		rddr_control_answer(reply, result);
+		return;
+	}
+	json_object_put(o);
+	rddr_control_refuse(reply, "no service is called %s", only);
+}
+
 /* ---- reload, log-level ---- */
 
 struct reload_reply {
@@ -465,9 +519,9 @@ static void drain(void *ctx, struct reply *reply, json_object *request)
 }
 
 static const struct control_command commands[] = {
-	{"status", status},	{"services", services}, {"sessions", sessions},	  {"counters", counters},
-	{"evidence", evidence}, {"reload", reload},	{"log-level", log_level}, {"listeners", listeners},
-	{"retire", retire},	{"drain", drain},
+	{"status", status},	  {"services", services}, {"sessions", sessions}, {"counters", counters},
+	{"evidence", evidence},	  {"noise", noise},	  {"reload", reload},	  {"log-level", log_level},
+	{"listeners", listeners}, {"retire", retire},	  {"drain", drain},
 };
 
 int rddr_commands_begin(struct daemon *d, const char *path)

@@ -20,6 +20,7 @@
 
 struct plugin;
 struct metrics_set;
+struct tables;
 
 /* Where a key stands, for messages that come later. Lines and columns count from 1. */
 struct config_mark {
@@ -87,6 +88,7 @@ struct service {
 	const struct rddr_diff_plugin *ops;
 	void *params;
 	struct metrics_set *metrics;
+	struct tables *tables;
 };
 
 struct evidence_conf {

@@ -18,6 +18,7 @@
 #include "plugin.h"
 #include "scribe.h"
 #include "steering.h"
+#include "tables.h"
 
 /* How often it is looked whether the programs are attached, or attached anew. */
 #define UPKEEP_MS    500
@@ -76,7 +77,10 @@ static int bind_service(struct config *config, struct service *service, const ch
 	if (r < 0)
 		return rddr_config_complain(config, service->diff_params_mark, key, "%s", err);
 	service->metrics = rddr_metrics_set(service->name);
-	return service->metrics ? 0 : err_r(-ENOMEM, "daemon: no counters for service %s", service->name);
+	service->tables = rddr_tables_get(service->name);
+	return service->metrics && service->tables
+		       ? 0
+		       : err_r(-ENOMEM, "daemon: no counters or tables for service %s", service->name);
 }
 
 int rddr_daemon_bind(struct config *config, const char *plugin_dir)

@@ -5,9 +5,13 @@
  * A plugin that breaks the contract (a number out of range, more than its limit) marks the session as failed; the
  * caller of the plugin denies it.
  */
+#include <string.h>
+
 #include "log.h"
 #include "metrics.h"
+#include "own.h"
 #include "session.h"
+#include "tables.h"
 
 static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *data, size_t len)
 {
@@ -118,6 +122,40 @@ static void host_log(struct rddr_session *s, const char *text)
 	log_debug("plugin: %s service=%s session=%llu", text, s->service->name, (unsigned long long)s->id);
 }
 
+static struct rddr_table *host_table(struct rddr_session *s, const char *name, size_t entries)
+{
+	return rddr_tables_table(s->service->tables, name, entries);
+}
+
+static void host_client(const struct rddr_session *s, uint8_t address[16])
+{
+	size_t len;
+	const uint8_t *bytes = rddr_addr_bytes(&s->client, &len);
+
+	memset(address, 0, 16);
+	if (len == 4)
+		address[10] = address[11] = 0xff;
+	memcpy(address + 16 - len, bytes, len);
+}
+
+static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
+{
+	static const enum metric metrics[] = {
+		[RDDR_COUNTED_REJECTED] = METRIC_plugin_rejected,
+		[RDDR_COUNTED_TOKENS_LEARNT] = METRIC_plugin_tokens_learnt,
+		[RDDR_COUNTED_TOKENS_REPLACED] = METRIC_plugin_tokens_replaced,
+		[RDDR_COUNTED_NOISE_FIELDS] = METRIC_plugin_noise_fields,
+		[RDDR_COUNTED_NOISE_RECALLED] = METRIC_plugin_noise_recalled,
+		[RDDR_COUNTED_RULES_APPLIED] = METRIC_plugin_rules_applied,
+	};
+	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
+
+	if ((unsigned)what < RDDR_COUNTED)
+		rddr_metrics_add(s->service->metrics, metrics[what], n);
+	else
+		s->failed = true;
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -131,4 +169,10 @@ const struct rddr_host rddr_host_services = {
 	.begin_answer = host_begin_answer,
 	.log = host_log,
 	.rest = host_rest,
+	.table = host_table,
+	.table_get = rddr_table_get,
+	.table_put = rddr_table_put,
+	.table_count = rddr_table_count,
+	.client = host_client,
+	.count = host_count,
 };

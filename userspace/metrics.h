@@ -51,6 +51,12 @@
 	X(forge_fallback, "dialled unforged because forge-fallback allows it")                                         \
 	X(noise_bytes, "bytes taken for noise of the filter pair")                                                     \
 	X(noise_over_budget, "spans of noise past the budget")                                                         \
+	X(plugin_rejected, "requests that the plugin refused for their form")                                          \
+	X(plugin_tokens_learnt, "values learnt that each instance has its own of")                                     \
+	X(plugin_tokens_replaced, "such values translated in requests")                                                \
+	X(plugin_noise_fields, "fields in which the filter pair showed noise")                                         \
+	X(plugin_noise_recalled, "differences let pass because the field was noise lately")                            \
+	X(plugin_rules_applied, "fields taken out of comparison by a rule")                                            \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
 

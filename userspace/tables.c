@@ -477,13 +477,19 @@ static struct rddr_table *table_new(const char *name, size_t entries)
 	return t;
 }
 
+static struct rddr_table *named(struct tables *tables, const char *name)
+{
+	struct rddr_table *t = tables->first;
+
+	while (t && strcmp(t->name, name) != 0)
+		t = t->next_table;
+	return t;
+}
+
 struct rddr_table *rddr_tables_table(struct tables *tables, const char *name, size_t entries)
 {
-	struct rddr_table *t;
-
 	pthread_mutex_lock(&tables->lock);
-	for (t = tables->first; t && strcmp(t->name, name) != 0; t = t->next_table)
-		continue;
+	struct rddr_table *t = named(tables, name);
 	if (!t) {
 		t = table_new(name, entries);
 		if (t) {
@@ -491,6 +497,14 @@ struct rddr_table *rddr_tables_table(struct tables *tables, const char *name, si
 			tables->first = t;
 		}
 	}
+	pthread_mutex_unlock(&tables->lock);
+	return t;
+}
+
+struct rddr_table *rddr_tables_find(struct tables *tables, const char *name)
+{
+	pthread_mutex_lock(&tables->lock);
+	struct rddr_table *t = named(tables, name);
 	pthread_mutex_unlock(&tables->lock);
 	return t;
 }

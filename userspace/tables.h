@@ -31,6 +31,9 @@ struct tables *rddr_tables_get(const char *service);
  */
 struct rddr_table *rddr_tables_table(struct tables *tables, const char *name, size_t entries);
 
+/* The same when it exists; NULL: it does not. */
+struct rddr_table *rddr_tables_find(struct tables *tables, const char *name);
+
 /* *len is the room on the way in and the value's length on the way out. False: no such key, or it expired, or the value
  * does not fit. */
 bool rddr_table_get(struct rddr_table *table, const void *key, size_t keylen, void *value, size_t *len);
