@@ -228,11 +228,13 @@ static inline struct rddr_view fake_view(const struct fake_stream *in, void **co
 	size_t len = in->shown - in->consumed;
 	struct rddr_view view = {.len = len, .end = in->end_shown ? in->end : RDDR_END_OPEN};
 
-	*copy = len ? malloc(len) : NULL;
-	if (len) {
-		fake_need(*copy != NULL, "out of memory");
-		view.data = memcpy(*copy, in->data + in->consumed, len);
-	}
+	*copy = NULL;
+	if (len == 0)
+		return view;
+	*copy = malloc(len);
+	if (!*copy)
+		abort();
+	view.data = memcpy(*copy, in->data + in->consumed, len);
 	return view;
 }
 
@@ -260,7 +262,7 @@ static inline enum rddr_verdict fake_diff_once(struct rddr_session *s)
 {
 	struct rddr_diff_result result = {.size = sizeof(result)};
 	struct rddr_view views[RDDR_MAX_INSTANCES];
-	void *copies[RDDR_MAX_INSTANCES];
+	void *copies[RDDR_MAX_INSTANCES] = {0};
 
 	for (unsigned i = 0; i < s->n; i++)
 		views[i] = fake_view(&s->in[i], &copies[i]);

@@ -176,26 +176,26 @@ static void requests_go_to_all(void **state)
 	static const struct {
 		const char *params, *in;
 		enum rddr_end_state end;
+		int rejected;
 		const char *out[2]; /* what the two instances get */
-		bool rejected;
 	} cases[] = {
-		{"{}", "get a\r\nget b\n", OPEN, {"get a\r\nget b\n", "get a\r\nget b\n"}, false},
-		{"{}", "get a\nget", OPEN, {"get a\n", "get a\n"}, false},
-		{"{}", "get a\nget", ENDED, {"get a\nget", "get a\nget"}, false},
-		{"{}", "", ENDED, {"", ""}, false},
+		{"{}", "get a\r\nget b\n", OPEN, false, {"get a\r\nget b\n", "get a\r\nget b\n"}},
+		{"{}", "get a\nget", OPEN, false, {"get a\n", "get a\n"}},
+		{"{}", "get a\nget", ENDED, false, {"get a\nget", "get a\nget"}},
+		{"{}", "", ENDED, false, {"", ""}},
 		{"{\"max-line\": 5}",
 		 "get a\r\nget b\nget cd\nget e\n",
 		 OPEN,
-		 {"get a\r\nget b\n", "get a\r\nget b\n"},
-		 true},
-		{"{\"max-line\": 5}", "get abcdefghi", OPEN, {"", ""}, true},
-		{"{\"max-line\": 5}", "get ab", ENDED, {"", ""}, true},
+		 true,
+		 {"get a\r\nget b\n", "get a\r\nget b\n"}},
+		{"{\"max-line\": 5}", "get abcdefghi", OPEN, true, {"", ""}},
+		{"{\"max-line\": 5}", "get ab", ENDED, true, {"", ""}},
 		{"{\"translate\": \"@I@\"}",
 		 "to @I@ @I@!\n@I@\nno\n@I",
 		 ENDED,
-		 {"to 0 0!\n0\nno\n@I", "to 1 1!\n1\nno\n@I"},
-		 false},
-		{"{\"translate\": \"@I@\"}", "@I@I@\n", ENDED, {"0I@\n", "1I@\n"}, false},
+		 false,
+		 {"to 0 0!\n0\nno\n@I", "to 1 1!\n1\nno\n@I"}},
+		{"{\"translate\": \"@I@\"}", "@I@I@\n", ENDED, false, {"0I@\n", "1I@\n"}},
 	};
 
 	(void)state;
