@@ -42,7 +42,7 @@ void rddr_endpoint_event(struct endpoint *ep, unsigned events)
 	if (events & LOOP_ERROR) {
 		/* The call that fails tells what happened. */
 		ep->readable = ep->writable = ep->eof_ahead = true;
-		ep->torn |= ep->transport->error(ep) != 0;
+		ep->erred = true;
 	} else {
 		ep->readable |= (events & LOOP_IN) != 0;
 		ep->writable |= (events & LOOP_OUT) != 0;
@@ -70,7 +70,7 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 	ep->state = ENDPOINT_OPEN;
 	ep->writable = true;
 	ep->readable = ep->eof_ahead = false;
-	ep->broken = ep->end_sent = ep->torn = false;
+	ep->broken = ep->end_sent = ep->torn = ep->erred = false;
 	return 0;
 }
 
@@ -147,9 +147,14 @@ void rddr_endpoint_discard(struct endpoint *ep)
 	}
 }
 
-static void break_sending(struct endpoint *ep)
+static void break_sending(struct endpoint *ep, int error)
 {
 	ep->broken = true;
+	/*
+	 * The error was taken by this call: a read would see an end in order. With EPIPE there was one, before the
+	 * reset, and reading finds it.
+	 */
+	ep->torn |= error != EPIPE;
 	ep->writable = false;
 	/* What made sending fail ends the reading half too; a read finds out which way. */
 	ep->readable = ep->eof_ahead = true;
@@ -172,7 +177,7 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 		if (sent == -EAGAIN) {
 			ep->writable = false;
 		} else if (sent < 0) {
-			break_sending(ep);
+			break_sending(ep, (int)-sent);
 			return total;
 		} else {
 			rddr_outq_sent(&ep->out, (size_t)sent);
@@ -185,7 +190,7 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 
 		ep->end_sent = r != -EAGAIN;
 		if (r < 0 && r != -EAGAIN)
-			break_sending(ep);
+			break_sending(ep, -r);
 	}
 	return total;
 }

@@ -48,6 +48,7 @@ struct endpoint {
 	bool end_wanted;	 /* our sending half ends behind what is queued */
 	bool end_sent;
 	bool broken;   /* sending failed: what is queued is lost */
+	bool erred;    /* an event told of an error, or of both ends */
 	bool torn;     /* the other side reset; what came before can still be read */
 	uint8_t chunk; /* shift of the block to read into next */
 	struct watch watch;

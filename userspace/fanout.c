@@ -223,6 +223,16 @@ void rddr_fanout_reclaim(struct rddr_session *s)
 	rddr_endpoint_reclaim(&s->lone, keep);
 }
 
+/* Known at once, also while the lone end is not read because the many do not keep up. */
+static bool is_torn(struct endpoint *lone)
+{
+	if (lone->erred) {
+		lone->erred = false;
+		lone->torn |= lone->transport->error(lone) != 0;
+	}
+	return lone->torn;
+}
+
 /* Most events are the many's: then nothing of this is due. */
 static bool nothing_due(const struct rddr_session *s)
 {
@@ -233,11 +243,10 @@ bool rddr_fanout_run(struct rddr_session *s)
 {
 	bool moved = read_lone(s);
 
-	if (!moved && nothing_due(s) && !s->lone.torn)
+	if (!moved && nothing_due(s) && !is_torn(&s->lone))
 		return false;
 	s->stirred = false;
-	/* Known at once, also while the lone end is not read because the many do not keep up. */
-	if (s->lone.in.end == RDDR_END_RESET || s->lone.torn) {
+	if (s->lone.in.end == RDDR_END_RESET || is_torn(&s->lone)) {
 		rddr_session_close(s, SESSION_END_LONE_RESET);
 		return true;
 	}

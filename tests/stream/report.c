@@ -271,53 +271,22 @@ static void others_are_silent(void **state)
 	world_check_evidence(&w, NULL, &p, "late", &e, "both others are silent");
 }
 
-/* Fills a server's queue of connections, so that who dials it hears nothing. */
-struct full {
-	int fd[2];
-};
-
-static void fill(struct full *f, unsigned i)
-{
-	assert_int_equal(listen(w.stage.fd[i], 0), 0);
-	w.stage.shut[i] = true;
-	for (int k = 0; k < 2; k++) {
-		struct play p;
-
-		play_init(&p, 1);
-		play_connect(&p, AF_INET, w.stage.port[i]);
-		f->fd[k] = p.client.fd;
-	}
-}
-
-static void unfill(struct full *f, unsigned i)
-{
-	int fd;
-
-	for (int k = 0; k < 2; k++)
-		close(f->fd[k]);
-	while ((fd = accept(w.stage.fd[i], NULL, NULL)) >= 0)
-		close(fd);
-	assert_int_equal(listen(w.stage.fd[i], 4096), 0);
-	w.stage.shut[i] = false;
-}
-
 /* The skew deadline passes while an instance is still being dialled: it goes, and the third takes part all the same. */
 static void other_is_never_reached(void **state)
 {
 	struct counted before = count("late");
 	struct expected e = {"report", "late", 0, 1, "was silent"};
-	struct full full;
 	struct play p;
 
 	(void)state;
-	fill(&full, 1);
+	stage_fill(&w.stage, 1);
 	cast(&p, 3, 0);
 	write_other(&p.server[2], AGREES);
 	world_connect(&w, &p, "late");
 	play_run(&w.stage, &p, answered);
 	world_play_until_counted(&w, &p, "late", "detached", before.detached + 1);
 	finish(&p);
-	unfill(&full, 1);
+	stage_unfill(&w.stage, 1);
 	check_counted("late", &before, 1, 1);
 	world_check_evidence(&w, NULL, &p, "late", &e, "instance 1 is never reached");
 }

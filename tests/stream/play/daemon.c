@@ -272,6 +272,20 @@ void child_stop(struct child *c)
 	assert_int_equal(status, 0);
 }
 
+void child_freeze(struct child *c)
+{
+	siginfo_t info = {0};
+
+	assert_int_equal(kill(c->pid, SIGSTOP), 0);
+	assert_int_equal(waitid(P_PID, (id_t)c->pid, &info, WSTOPPED | WEXITED | WNOWAIT), 0);
+	assert_int_equal(info.si_code, CLD_STOPPED);
+}
+
+void child_thaw(struct child *c)
+{
+	assert_int_equal(kill(c->pid, SIGCONT), 0);
+}
+
 static void remove_folder(const char *dir)
 {
 	DIR *d = opendir(dir);
@@ -291,6 +305,9 @@ void child_forget(struct child *c, bool remove_dir)
 		waitpid(c->pid, NULL, 0);
 		end_log(c);
 	}
+	/* For whoever looks for a cause. */
+	if (getenv("RDDR_STREAM_LOG") && c->log)
+		fputs(c->log, stderr);
 	free(c->log);
 	c->log = NULL;
 	c->log_len = c->log_room = 0;

@@ -59,6 +59,9 @@ void child_stop(struct child *c);
 /* Waits for the end; the exit status, or 128 + the signal. */
 int child_wait(struct child *c);
 bool child_runs(struct child *c);
+/* Stops the process, and lets it go on; waits until it has stopped. */
+void child_freeze(struct child *c);
+void child_thaw(struct child *c);
 /* For teardown: kills what still runs and removes the folder. Harmless at any time. */
 void child_forget(struct child *c, bool remove_dir);
 

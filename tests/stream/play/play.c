@@ -99,6 +99,31 @@ void stage_refuse(struct stage *s, unsigned i, bool refuse)
 		assert_int_equal(listen(s->fd[i], 4096), 0);
 }
 
+void stage_fill(struct stage *s, unsigned i)
+{
+	assert_int_equal(listen(s->fd[i], 0), 0);
+	for (int k = 0; k < 2; k++) {
+		struct play p;
+
+		play_init(&p, 1);
+		play_connect(&p, s->family, s->port[i]);
+		s->full[i][k] = p.client.fd;
+	}
+	s->shut[i] = true;
+}
+
+void stage_unfill(struct stage *s, unsigned i)
+{
+	int fd;
+
+	for (int k = 0; k < 2; k++)
+		close(s->full[i][k]);
+	while ((fd = accept(s->fd[i], NULL, NULL)) >= 0)
+		close(fd);
+	assert_int_equal(listen(s->fd[i], 4096), 0);
+	s->shut[i] = false;
+}
+
 uint16_t free_port(int family, int *fd)
 {
 	struct sockaddr_storage at;
@@ -176,6 +201,15 @@ bool all_done(const struct play *p)
 	return done;
 }
 
+bool servers_done(const struct play *p)
+{
+	bool done = true;
+
+	for (unsigned i = 0; done && i < p->n; i++)
+		done = end_done(&p->server[i]);
+	return done;
+}
+
 bool client_done(const struct play *p)
 {
 	return end_done(&p->client);
@@ -184,6 +218,11 @@ bool client_done(const struct play *p)
 bool client_closed(const struct play *p)
 {
 	return p->client.ended || p->client.reset;
+}
+
+bool client_reset(const struct play *p)
+{
+	return p->client.reset;
 }
 
 bool servers_reset(const struct play *p)
@@ -250,7 +289,8 @@ static bool try_act(const struct play *p, struct end *e, const struct act *a)
 	case ACT_CUE:
 		return p->cue >= a->len;
 	case ACT_FIN:
-		return e->fd >= 0 && (shutdown(e->fd, SHUT_WR) == 0 || errno == ENOTCONN);
+		e->finned = e->fd >= 0 && (shutdown(e->fd, SHUT_WR) == 0 || errno == ENOTCONN);
+		return e->finned;
 	case ACT_CLOSE:
 	case ACT_RESET:
 		if (e->fd < 0 || (a->kind == ACT_RESET && unsent(e)))
@@ -368,7 +408,7 @@ static void add_end(struct polled *set, const struct play *p, struct end *e)
 	if (e->fd < 0 || e->reset)
 		return;
 	short events = wants(p, e);
-	if (!events && e->ended)
+	if (!events && e->ended && e->finned)
 		return;
 	add_polled(set, e->fd, events, e);
 }
@@ -379,7 +419,7 @@ static void prepare(struct end *e, int fd)
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	e->fd = fd;
-	e->ended = e->reset = false;
+	e->ended = e->finned = e->reset = false;
 	e->connections++;
 }
 
@@ -515,7 +555,7 @@ void play_connect(struct play *p, int family, uint16_t port)
 	prepare(&p->client, fd);
 }
 
-static bool gathered(const struct play *p)
+bool gathered(const struct play *p)
 {
 	for (unsigned i = 0; i < p->n; i++) {
 		if (!p->server[i].connections)

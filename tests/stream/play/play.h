@@ -51,6 +51,7 @@ struct end {
 	size_t keep_len;
 	bool wrong;	      /* heard something that it was not to hear */
 	bool ended;	      /* heard a FIN */
+	bool finned;	      /* said one */
 	bool reset;	      /* was reset */
 	unsigned connections; /* how often a server was dialled */
 };
@@ -70,13 +71,18 @@ struct stage {
 	int fd[SERVERS];
 	uint16_t port[SERVERS];
 	bool refuses[SERVERS];
-	bool shut[SERVERS]; /* connections wait in its queue */
+	int full[SERVERS][2]; /* what fills its queue of connections */
+	bool shut[SERVERS];   /* it is full */
 };
 
 void stage_init(struct stage *s, int family, unsigned n);
 void stage_free(struct stage *s);
 /* A server that refuses connections, or takes them again. */
 void stage_refuse(struct stage *s, unsigned i, bool refuse);
+
+/* Fills a server's queue of connections, so that who dials it hears nothing; and empties it. */
+void stage_fill(struct stage *s, unsigned i);
+void stage_unfill(struct stage *s, unsigned i);
 
 /* A port that nobody listens on, held by *fd until the test closes it: a daemon can listen there beside. */
 uint16_t free_port(int family, int *fd);
@@ -109,8 +115,11 @@ void play_turn(struct stage *s, struct play *plays, size_t n, struct play *accep
 /* For until. */
 bool all_done(const struct play *p);	  /* every script is through */
 bool client_closed(const struct play *p); /* the client heard the end, in order or not */
+bool client_reset(const struct play *p);  /* the client was reset */
 bool client_done(const struct play *p);	  /* the client's script is through */
 bool servers_reset(const struct play *p); /* every server was reset */
+bool servers_done(const struct play *p);  /* the servers' scripts are through */
+bool gathered(const struct play *p);	  /* every server was dialled, or the client was closed */
 bool end_done(const struct end *e);
 
 void play_show(const struct play *p);
