@@ -45,10 +45,9 @@ teardown() { topology_down; }
 	run -1 ctl status
 	[[ $output == *"$RDDR_CONTROL: there is no such socket"* ]]
 	# What a daemon that was killed leaves behind.
-	python3 - "$RDDR_CONTROL" <<-'END'
-		import socket, sys
-		socket.socket(socket.AF_UNIX).bind(sys.argv[1])
-	END
+	spawn other - socat -u "UNIX-LISTEN:$RDDR_CONTROL,unlink-close=0" -
+	wait_for "the socket" 30 test -S "$RDDR_CONTROL"
+	stop other KILL
 	run -1 ctl status
 	[[ $output == *"$RDDR_CONTROL: no daemon listens there any more"* ]]
 	run -1 ctl --json status
@@ -177,7 +176,8 @@ teardown() { topology_down; }
 	hold_session one
 	wait_for "the session" 30 sessions_are 1
 	for command in status services sessions counters evidence "evidence $(ctl --json evidence | jq -r '.evidence[0].reference')"; do
-		script -qec "stty cols 80 && '$RDDR_BUILD/rddrctl' --control '$RDDR_CONTROL' $command" /dev/null </dev/null | tr -d '\r' >"$RDDR_TMP/screen"
+		script -qec "stty cols 80 && '$RDDR_BUILD/rddrctl' --control '$RDDR_CONTROL' $command" /dev/null </dev/null |
+			tr -d '\r' >"$RDDR_TMP/screen"
 		cat "$RDDR_TMP/screen"
 		[[ -s $RDDR_TMP/screen ]]
 		[[ -z $(awk 'length($0) > 80' "$RDDR_TMP/screen") ]]

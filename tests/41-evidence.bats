@@ -34,7 +34,8 @@ records_are() { [[ $(records) == "$1" ]]; }
 	offset=$(jq .offset "$RDDR_TMP/evidence.jsonl")
 	for i in 0 1; do
 		start=$(jq ".instances[$i].excerpt_offset" "$RDDR_TMP/evidence.jsonl")
-		jq -r ".instances[$i].excerpt_base64" "$RDDR_TMP/evidence.jsonl" | base64 -d | tail -c "+$((offset - start + 1))" >"$RDDR_TMP/side$i"
+		jq -r ".instances[$i].excerpt_base64" "$RDDR_TMP/evidence.jsonl" | base64 -d |
+			tail -c "+$((offset - start + 1))" >"$RDDR_TMP/side$i"
 		head -c 1 "$RDDR_TMP/side$i" >>"$RDDR_TMP/first"
 	done
 	[[ $(<"$RDDR_TMP/first") =~ ^(.)(.)$ && ${BASH_REMATCH[1]} != "${BASH_REMATCH[2]}" ]]
@@ -80,15 +81,12 @@ records_are() { [[ $(records) == "$1" ]]; }
 	{ head -c 50000 "$RDDR_TMP/s0/www/noise"; head -c 50000 /dev/urandom; } >"$RDDR_TMP/s1/www/noise"
 	run in_ns c curl -s --max-time 60 -o /dev/null "$SHOP/noise"
 	wait_for "the record" 30 records_are 1
-	python3 - "$RDDR_TMP/evidence.jsonl" <<-'END'
-		import base64, json, sys, unicodedata
-		record = json.loads(open(sys.argv[1], "rb").read().decode("utf-8", "strict"))
-		for side in record["instances"]:
-		    data = base64.b64decode(side["excerpt_base64"], validate=True)
-		    assert 0 < len(data) <= 256, len(data)
-		    bad = [c for c in side["excerpt"] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
-		    assert not bad, bad
-	END
+	iconv -f UTF-8 -t UTF-8 "$RDDR_TMP/evidence.jsonl" >/dev/null
+	jq -e '[.instances[].excerpt | explode[] | select(. < 32 or (. > 126 and . < 160))] == []' "$RDDR_TMP/evidence.jsonl"
+	for i in 0 1 2; do
+		bytes=$(jq -r ".instances[$i].excerpt_base64" "$RDDR_TMP/evidence.jsonl" | base64 -d | wc -c)
+		((bytes > 0 && bytes <= 256))
+	done
 }
 
 @test "the files are rotated at their size, and only so many are kept" {

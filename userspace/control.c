@@ -23,6 +23,7 @@
 #define REQUEST_MAX   (64u * 1024)
 #define BACKLOG	      64
 #define STALLED_AFTER 10000 /* ms without a byte read */
+#define SLOW_AFTER    1000  /* ms; when its place is wanted */
 #define ACCEPT_AGAIN  1000  /* ms; after descriptors ran out */
 #define BATCH	      16    /* requests of one client before the others have a turn */
 #define DEPTH	      16    /* of a request's JSON */
@@ -409,22 +410,30 @@ void rddr_control_refuse(struct reply *reply, const char *fmt, ...)
 
 /* ---- the socket ---- */
 
-/* A free place among the clients; where there is none, that of the one that was idle longest. NULL: all are busy. */
+/* Whether the client does nothing, or does not take its answer: then one that comes may have its place. */
+static bool may_go(const struct client *c, uint64_t now)
+{
+	return !c->reply && (!c->answer || now - c->active >= SLOW_AFTER);
+}
+
+/* A free place among the clients; where there is none, that of the one that did nothing for the longest time. NULL: all
+ * are busy. */
 static struct client **find_place(struct control *control)
 {
-	struct client **idle = NULL;
+	uint64_t now = rddr_loop_now(control->loop);
+	struct client **longest = NULL;
 
 	for (size_t i = 0; i < CLIENTS; i++) {
 		struct client **place = &control->clients[i];
 
 		if (!*place)
 			return place;
-		if (!(*place)->reply && !(*place)->answer && (!idle || (*place)->active < (*idle)->active))
-			idle = place;
+		if (may_go(*place, now) && (!longest || (*place)->active < (*longest)->active))
+			longest = place;
 	}
-	if (idle)
-		drop(*idle);
-	return idle;
+	if (longest)
+		drop(*longest);
+	return longest;
 }
 
 static void admit(struct control *control, int owned)

@@ -4,8 +4,8 @@
  *
  * {"command": "status"} is answered with {"ok": true, "result": ...} or {"ok": false, "error": "..."}. Requests of one
  * connection are answered in order. The socket has mode 0660. A client that does not read or sends no newline within 64
- * KiB is dropped. There are at most 64 clients: one more takes the place of the one that has been idle longest. Runs on
- * the main thread's loop.
+ * KiB is dropped. There are at most 64 clients: one more takes the place of the one that has been idle longest, or does
+ * not read. Runs on the main thread's loop.
  */
 #ifndef RDDR_CONTROL_H
 #define RDDR_CONTROL_H
