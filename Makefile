@@ -17,8 +17,11 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+# llhttp comes as C sources (Debian's node-llhttp), which are compiled into build/.
+LLHTTP := /usr/share/llhttp
+LLHTTP_INCLUDE := /usr/share/include/llhttp
 CPPFLAGS := -D_GNU_SOURCE -DRDDR_VERSION='"$(VERSION)"' -DRDDR_LIBDIR='"$(PREFIX)/lib/rddr"' \
-	    -Iuserspace -Ichainers -Idiff -Ibpf -I$(BUILD)/bpf
+	    -Iuserspace -Ichainers -Idiff -Ibpf -I$(BUILD)/bpf -isystem $(LLHTTP_INCLUDE)
 CFLAGS := -std=gnu11 -O2 -g -fPIC -pthread -fno-strict-aliasing $(WARNINGS)
 LDFLAGS := -pthread -Wl,-z,relro,-z,now
 ifdef SAN
@@ -49,6 +52,8 @@ PLAIN_PLUGINS := bytes skeleton
 PLAIN_SHARED := diff/noise.c diff/body_bytes.c
 PLUGIN_SHARED := $(filter-out $(PLUGINS:%=diff/%.c),$(wildcard diff/*.c))
 PLUGIN_FILES := $(PLUGINS:%=$(BUILD)/diff/%.so)
+# Of this archive a program gets what it uses.
+DIFF_LIBRARY := $(BUILD)/libdiff.a
 
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 BPF_SKELETONS := $(BPF_OBJECTS:%.bpf.o=%.skel.h)
@@ -82,9 +87,19 @@ $(BUILD)/obj/userspace/rddr_steer.o $(STEER_SOURCES:%.c=$(BUILD)/obj/%.o): $(BPF
 # A plugin exports its table and nothing else.
 $(BUILD)/obj/diff/%.o: CFLAGS += -fvisibility=hidden
 
-shared_of = $(if $(filter $(1),$(PLAIN_PLUGINS)),$(PLAIN_SHARED),$(PLUGIN_SHARED))
+$(BUILD)/obj/llhttp/%.o: $(LLHTTP)/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -W%,$(CFLAGS)) -fvisibility=hidden -DLLHTTP_STRICT_MODE=1 -I$(LLHTTP_INCLUDE) -c -o $@ $<
+
+LLHTTP_OBJECTS := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
+$(DIFF_LIBRARY): $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o) $(LLHTTP_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
 define PLUGIN_RULE
-$(BUILD)/diff/$(1).so: $(BUILD)/obj/diff/$(1).o $(patsubst %.c,$(BUILD)/obj/%.o,$(call shared_of,$(1)))
+$(BUILD)/diff/$(1).so: $(BUILD)/obj/diff/$(1).o \
+		$(if $(filter $(1),$(PLAIN_PLUGINS)),$(PLAIN_SHARED:%.c=$(BUILD)/obj/%.o),$(DIFF_LIBRARY))
 	$$(call say,PLUGIN,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$(CC) $(LDFLAGS) -shared -Wl,-z,defs$(if $(SAN),$$(comma)--no-as-needed) -o $$@ $$^ $(LIBS_PLUGIN) \
@@ -111,7 +126,7 @@ unit: $(UNIT_TESTS) $(PLUGIN_FILES) ## build and run the unit tests
 	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit $(UNIT_TESTS)
 
 # A test of a plugin's own code links that code: tests/unit/diff/bytes.c gets diff/bytes.c and what plugins share.
-$(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(PLUGIN_SHARED:%.c=$(BUILD)/obj/%.o) $(LIBRARY)
+$(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(DIFF_LIBRARY) $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_DAEMON) $(LIBS_SHARED)
@@ -187,9 +202,17 @@ $(BUILD)/obj-fuzz/%.o: %.c
 $(BUILD)/obj-fuzz/librddr.a: $(LIB_SOURCES:%.c=$(BUILD)/obj-fuzz/%.o)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+$(BUILD)/obj-fuzz/llhttp/%.o: $(LLHTTP)/%.c
+	$(call say,FUZZCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -DLLHTTP_STRICT_MODE=1 -I$(LLHTTP_INCLUDE) -c -o $@ $<
+
+$(BUILD)/obj-fuzz/libdiff.a: $(PLUGIN_SHARED:%.c=$(BUILD)/obj-fuzz/%.o) $(patsubst %,$(BUILD)/obj-fuzz/llhttp/%.o,llhttp api http)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
 define fuzz_target
 $(BUILD)/fuzz/$(1): $(BUILD)/obj-fuzz/tests/fuzz/$(1).o $(patsubst diff_%,$(BUILD)/obj-fuzz/diff/%.o,$(filter diff_%,$(1))) \
-		    $(if $(filter diff_% $(FUZZ_SHARED),$(1)),$(PLUGIN_SHARED:%.c=$(BUILD)/obj-fuzz/%.o)) $(BUILD)/obj-fuzz/librddr.a
+		    $(if $(filter diff_% $(FUZZ_SHARED),$(1)),$(BUILD)/obj-fuzz/libdiff.a) $(BUILD)/obj-fuzz/librddr.a
 	$$(call say,FUZZLD,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $(LIBS_DAEMON) $(LIBS_SHARED)

@@ -33,7 +33,7 @@
 enum action { PASS, MARK, DROP };
 
 /* The state (BPF_TCP_*) of the socket that packets of this flow go to, listeners aside; NONE when there is none. */
-static __noinline int socket_state(struct __sk_buff *skb, const struct rddr_flow *flow)
+__noinline int socket_state(struct __sk_buff *skb, const struct rddr_flow *flow)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sk;
@@ -109,7 +109,7 @@ static __always_inline void *table_get(void)
 }
 
 /* The flags (RDDR_SERVICE_*) of the service that a packet of this flow is for; NONE when it is for none. */
-static __noinline int service_flags(const struct rddr_flow *flow, __u32 ifindex, __u32 classes)
+__noinline int service_flags(const struct rddr_flow *flow, __u32 ifindex, __u32 classes)
 {
 	struct rddr_service_key key;
 	void *table = table_get();
@@ -136,7 +136,7 @@ static __noinline int service_flags(const struct rddr_flow *flow, __u32 ifindex,
 }
 
 /* Whether some service steers packets from this client to this address, at whatever port. */
-static __noinline int address_steered(const struct rddr_flow *flow, __u32 ifindex, __u32 classes)
+__noinline int address_steered(const struct rddr_flow *flow, __u32 ifindex, __u32 classes)
 {
 	struct rddr_service_key key;
 	void *table = table_get();
@@ -250,7 +250,7 @@ static __always_inline enum action decide_unknown(struct __sk_buff *skb, const s
 }
 
 /* Whether a packet of this flow would be delivered to this host by its own addresses, without any mark. */
-static __noinline int is_local(struct __sk_buff *skb, const struct rddr_flow *flow)
+__noinline int is_local(struct __sk_buff *skb, const struct rddr_flow *flow)
 {
 	struct bpf_fib_lookup fib;
 	long ret;
@@ -431,6 +431,7 @@ int divert(struct __sk_buff *skb)
 	enum action action;
 	__u32 mark;
 
+	PROGRAM_REVISION();
 	if (!c || !c->attached || skb->ifindex == LOOPBACK_IFINDEX || skb->pkt_type != 0 /* PACKET_HOST */)
 		return TC_ACT_UNSPEC;
 	mark = skb->mark;

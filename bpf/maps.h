@@ -14,6 +14,8 @@
 
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 
+#define PROGRAM_REVISION() asm volatile("r0 = %0" : : "i"(RDDR_REVISION) : "r0")
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, RDDR_LISTENERS_MAX);
@@ -100,37 +102,58 @@ static __always_inline struct rddr_control *control_get(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
-/*
- * The first worker from start on (and round) that is live: its heartbeat is fresh and its listener of that family is in
- * the SOCKMAP. -1: none.
- */
-static __noinline int live_worker(__u32 start, __u32 family)
+/* The search for a live worker. */
+struct search {
+	__u64 now;
+	__u32 start, workers;
+	__u32 v6; /* 1 for IPv6 listeners */
+	int found;
+};
+
+/* One worker; 1 ends the search. It writes nothing before that: each round is like any other to the verifier. */
+static long try_worker(__u32 i, void *ctx)
 {
+	struct search *s = ctx;
 	struct rddr_control *c = control_get();
-	__u64 now = bpf_ktime_get_ns();
-	__u32 n, w, i;
+	__u32 worker = s->start + i, slot;
+	struct bpf_sock *sk;
+	__u64 beat;
 
 	if (!c)
-		return -1;
-	n = c->workers;
-	if (n == 0 || n > RDDR_WORKERS_MAX)
-		return -1;
-	w = start % n;
-	for (i = 0; i < RDDR_WORKERS_MAX && i < n; i++, w = w + 1 < n ? w + 1 : 0) {
-		__u64 beat = c->heartbeat[w & (RDDR_WORKERS_MAX - 1)];
-		__u32 slot = w * 2 + (family == RDDR_FAMILY_V6);
-		struct bpf_sock *sk;
+		return 1;
+	if (worker >= s->workers)
+		worker -= s->workers;
+	worker &= RDDR_WORKERS_MAX - 1;
+	slot = worker * 2 + s->v6;
+	beat = c->heartbeat[worker];
+	/* A beat of another CPU may lie a little ahead of now. */
+	if (beat == 0 || (__s64)(s->now - beat) > (__s64)c->stale_after)
+		return 0;
+	sk = bpf_map_lookup_elem(&listeners, &slot);
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	s->found = (int)worker;
+	return 1;
+}
 
-		/* A beat of another CPU may lie a little ahead of now. */
-		if (beat == 0 || (__s64)(now - beat) > (__s64)c->stale_after)
-			continue;
-		sk = bpf_map_lookup_elem(&listeners, &slot);
-		if (!sk)
-			continue;
-		bpf_sk_release(sk);
-		return (int)w;
-	}
-	return -1;
+/*
+ * The first worker from start on (and round) that is live: its heartbeat is fresh and its listener of that family is in
+ * the SOCKMAP. -1: none. (Not static, as others of these: the verifier then looks at it once, not at each call.)
+ */
+__noinline int live_worker(__u32 start, __u32 family)
+{
+	struct rddr_control *c = control_get();
+	struct search s = {.found = -1};
+
+	if (!c || c->workers == 0 || c->workers > RDDR_WORKERS_MAX)
+		return -1;
+	s.now = bpf_ktime_get_ns();
+	s.workers = c->workers;
+	s.start = start % s.workers;
+	s.v6 = family == RDDR_FAMILY_V6;
+	bpf_loop(s.workers, try_worker, &s, 0);
+	return s.found;
 }
 
 #endif

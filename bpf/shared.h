@@ -11,7 +11,14 @@
 
 #include <linux/types.h>
 
+#ifndef RDDR_ABI
 #define RDDR_ABI 1
+#endif
+
+/* Goes into the programs' instructions, so that two versions of them can be told apart for a test. */
+#ifndef RDDR_REVISION
+#define RDDR_REVISION 1
+#endif
 
 #define RDDR_WORKERS_MAX      64
 #define RDDR_LISTENERS_MAX    (RDDR_WORKERS_MAX * 2) /* slot: worker * 2, and 1 more for IPv6 */

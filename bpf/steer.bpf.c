@@ -50,6 +50,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	int worker;
 	long err;
 
+	PROGRAM_REVISION();
 	if (!c || !c->attached || ctx->protocol != IPPROTO_TCP || ctx->ingress_ifindex == LOOPBACK_IFINDEX)
 		return SK_PASS;
 	if (asking_get())

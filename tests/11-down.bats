@@ -105,8 +105,7 @@ session_dies() { # ADDRESS HOW WHEN-DOWN
   steering_up
   start_listener
   open_connection mine c "$1" 80
-  spawn wire s0 tcpdump -i eth0 -n -U -w "$RDDR_TMP/wire.pcap" tcp
-  wait_for "tcpdump" 20 grep -q listening "$RDDR_TMP/wire.log"
+  watch_wire s0
   # The daemon's own reset, or end, does not get to the client: it is to believe that all is well.
   in_ns g iptables -A OUTPUT -o eth-c -p tcp --sport 80 -j DROP
   in_ns g ip6tables -A OUTPUT -o eth-c -p tcp --sport 80 -j DROP
@@ -114,13 +113,9 @@ session_dies() { # ADDRESS HOW WHEN-DOWN
   before=$(kernel divert_diverted_dropped)
   say_on mine secret-of-the-session
   wait_for "the data to be dropped" 20 grown divert_diverted_dropped "$before"
-  # Something that does get there, so that the wire is known to be read up to here.
-  in_ns c bash -c ': >/dev/tcp/10.0.2.2/81' 2>/dev/null || true
-  wait_for "what comes after" 20 on_wire "port 81"
+  wire_is_read c "$1"
   not on_wire 'src port 80 or dst port 80'
 }
-on_wire() { tcpdump -n -r "$RDDR_TMP/wire.pcap" "$1" 2>/dev/null | grep -q .; }
-
 @test "closed: a session's data never reaches the server after the daemon was killed, IPv4" {
   session_dies "$(server4 0)" KILL closed
 }
@@ -185,15 +180,13 @@ on_wire() { tcpdump -n -r "$RDDR_TMP/wire.pcap" "$1" 2>/dev/null | grep -q .; }
   open_connection mine c "$(server4 0)" 82
   echo while-it-lives >>"$RDDR_TMP/late"
   wait_for "what the server says" 20 heard mine while-it-lives
-  spawn wire c tcpdump -i eth0 -n -U -w "$RDDR_TMP/wire.pcap" tcp
-  wait_for "tcpdump" 20 grep -q listening "$RDDR_TMP/wire.log"
+  watch_wire c
   # Neither end learns of the daemon's death: the server goes on sending.
   in_ns g iptables -A OUTPUT -p tcp -m multiport --ports 82 -j DROP
   stop listener KILL
   echo after-its-death >>"$RDDR_TMP/late"
   wait_for "the server's data to be dropped" 20 grown divert_diverted_dropped 0
-  in_ns c bash -c ': >/dev/tcp/10.0.2.2/81' 2>/dev/null || true
-  wait_for "what comes after" 20 on_wire "port 81"
+  wire_is_read s0 "$CLIENT4"
   not on_wire 'src host 10.0.2.2 and src port 82'
 }
 

@@ -111,3 +111,25 @@ heard() { grep -q -- "$2" "$RDDR_TMP/$1.log"; }
 
 # not CMD...: fails when CMD succeeds. (A lone `! CMD` is no failure to bats but in the last line.)
 not() { ! "$@"; }
+
+# mac NS INTERFACE: its address. inject NS ARGS...: see tests/tools/inject.c; from eth0 to the gateway.
+mac() { in_ns "$1" cat "/sys/class/net/$2/address" 2>/dev/null || in_ns "$1" ip -o link show "$2" | sed 's/.*ether \([^ ]*\).*/\1/'; }
+inject() {
+  local ns=$1 peer=eth-$1
+  shift
+  in_ns "$ns" "$INJECT" --interface eth0 --to "$(mac g "$peer")" "$@"
+}
+
+# watch_wire NS: records what comes and goes on eth0 there. on_wire FILTER: whether something like that was seen.
+watch_wire() {
+  spawn wire "$1" tcpdump -i eth0 -n -U -w "$RDDR_TMP/wire.pcap" || return
+  wait_for "tcpdump" 20 grep -q listening "$RDDR_TMP/wire.log"
+}
+on_wire() { tcpdump -n -r "$RDDR_TMP/wire.pcap" "$1" 2>/dev/null | grep -q .; }
+
+# wire_is_read FROM: something that surely gets from there to the wire that is watched has been seen on it.
+wire_is_read() {
+  # shellcheck disable=SC2016 # for the shell that runs there
+  in_ns "$1" bash -c 'echo >"/dev/udp/$0/9"' "$2"
+  wait_for "what came last" 20 on_wire "udp port 9"
+}
