@@ -399,7 +399,7 @@ _ours() {
 		[[ $name =~ $1 ]] || continue
 		echo "namespace $name"
 		for pid in $(ip netns pids "$name" 2>/dev/null); do
-			echo "process $pid in $name: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+			echo "process $pid in $name: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
 		done
 	done
 	for name in /sys/fs/bpf/rddr-* "${RDDR_TMP_BASE:-/tmp}"/rddr-*; do
@@ -407,7 +407,7 @@ _ours() {
 	done
 	for pid in $(pgrep -f -- "$RDDR_BUILD/" || true); do
 		name=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^RDDR_T=//p')
-		[[ $name =~ $1 && $pid != "$$" && $pid != "$BASHPID" ]] && echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+		[[ $name =~ $1 && $pid != "$$" && $pid != "$BASHPID" ]] && echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
 	done
 	return 0
 }

@@ -34,7 +34,7 @@ _skip_expected() {
 # Reads TAP (of bats or of cmocka) and reports each test. Fails when a test did, or when tests are missing from the plan.
 # report_tap STAGE LABEL
 report_tap() {
-	local stage=$1 label=$2 line planned=0 seen=0 bad=0 kind="" name="" detail="" reason
+	local stage=$1 label=$2 line planned=0 seen=0 bad=0 kind="" name="" detail="" reason not
 	_flush() {
 		[[ -n $kind ]] || return 0
 		[[ $kind != fail ]] || bad=1
@@ -48,7 +48,13 @@ report_tap() {
 			_flush
 			seen=$((seen + 1))
 			name=${BASH_REMATCH[3]}
-			if [[ -n ${BASH_REMATCH[1]} ]]; then
+			not=${BASH_REMATCH[1]}
+			# bats adds how long it took; worth showing where it was long.
+			if [[ $name =~ ^(.*)\ in\ ([0-9]+)ms(.*)$ ]]; then
+				name=${BASH_REMATCH[1]}${BASH_REMATCH[3]}
+				((BASH_REMATCH[2] < 10000)) || name+=" ($((BASH_REMATCH[2] / 1000)) s)"
+			fi
+			if [[ -n $not ]]; then
 				kind=fail
 			elif [[ $name =~ ^(.*)\ \#\ (skip|SKIP)\ ?(.*)$ ]]; then
 				name=${BASH_REMATCH[1]} reason=${BASH_REMATCH[3]}
