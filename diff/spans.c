@@ -127,23 +127,27 @@ static bool lay(const struct skeleton *s, const struct span_limits limits[], str
 	return true;
 }
 
-static uint64_t hash_bytes(uint64_t hash, struct slice text)
+uint64_t rddr_spans_seed(void)
+{
+	return UINT64_C(0xcbf29ce484222325);
+}
+
+uint64_t rddr_spans_hash(uint64_t hash, struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++)
 		hash = (hash ^ text.data[i]) * UINT64_C(0x100000001b3);
 	return hash;
 }
 
-/* FNV-1a over the pieces; a length that cannot be confused with text stands for each span. */
-static uint64_t hash_skeleton(const struct skeleton *s)
+/* Over the pieces; bytes that no text in UTF-8 has stand for each span. */
+static uint64_t hash_skeleton(const struct skeleton *s, uint64_t hash)
 {
 	static const uint8_t mark[] = {0xff, 0x00, 0xff};
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
 	for (size_t k = 0; k <= s->n; k++) {
-		hash = hash_bytes(hash, piece(s, k));
+		hash = rddr_spans_hash(hash, piece(s, k));
 		if (k < s->n)
-			hash = hash_bytes(hash, (struct slice){mark, sizeof(mark)});
+			hash = rddr_spans_hash(hash, (struct slice){mark, sizeof(mark)});
 	}
 	return hash;
 }
@@ -222,7 +226,6 @@ static unsigned lay_all(const struct slice texts[], unsigned n, uint32_t absent,
 		for (size_t k = 0; i == 1 && k < s.n; k++)
 			rddr_span_limits_set(&limits[k], out->values[k][0], out->values[k][1]);
 	}
-	out->skeleton = hash_skeleton(&s);
 	return n;
 }
 
@@ -241,17 +244,14 @@ static enum spans_verdict differ(struct spans_result *out, const struct slice te
 	return SPANS_DIFFER;
 }
 
-enum spans_verdict rddr_spans_compare(const struct slice texts[], unsigned n, uint32_t absent, bool filter,
-				      struct spans_result *out)
+static enum spans_verdict compare_filtered(const struct slice texts[], unsigned n, uint32_t absent,
+					   struct spans_result *out)
 {
 	struct span more[SPANS_MOST], theirs[SPANS_MOST];
 	struct misfit misfit, later;
 	unsigned who;
 	size_t before;
 
-	out->n = 0;
-	if (!filter || compare_plain(texts, n, absent, out) == SPANS_SAME)
-		return filter ? SPANS_SAME : compare_plain(texts, n, absent, out);
 	out->n = rddr_spans_find(texts[0], texts[1], out->spans, theirs);
 	who = lay_all(texts, n, absent, out, &misfit);
 	if (who == n)
@@ -268,6 +268,35 @@ enum spans_verdict rddr_spans_compare(const struct slice texts[], unsigned n, ui
 	differ(out, texts, who, &misfit);
 	out->n = before;
 	return SPANS_CHANCE;
+}
+
+static bool all_equal(const struct slice texts[], unsigned n, uint32_t absent)
+{
+	for (unsigned i = 1; i < n; i++)
+		if (!is_absent(absent, i) && !slice_equal(texts[i], texts[0]))
+			return false;
+	return true;
+}
+
+enum spans_verdict rddr_spans_compare(const struct slice texts[], unsigned n, uint32_t absent, bool filter,
+				      struct spans_result *out)
+{
+	const uint64_t before = out->skeleton;
+	enum spans_verdict verdict;
+	unsigned first = 0;
+
+	out->n = 0;
+	if (!filter)
+		verdict = compare_plain(texts, n, absent, out);
+	else if (all_equal(texts, n, absent))
+		verdict = SPANS_SAME;
+	else
+		verdict = compare_filtered(texts, n, absent, out);
+	while (first + 1 < n && is_absent(absent, first))
+		first++;
+	out->skeleton =
+		hash_skeleton(&(struct skeleton){.text = texts[first], .spans = out->spans, .n = out->n}, before);
+	return verdict;
 }
 
 bool rddr_spans_fit(struct slice a, struct slice b, struct slice c, const char **why)

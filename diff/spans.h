@@ -34,7 +34,7 @@ struct spans_result {
 	size_t n; /* spans; 0 unless NOISE or CHANCE */
 	struct span spans[SPANS_MOST];
 	struct slice values[SPANS_MOST][RDDR_MAX_INSTANCES]; /* what each has there; within the texts */
-	uint64_t skeleton;				     /* its hash */
+	uint64_t skeleton; /* its hash. In: where it goes on from, rddr_spans_seed() or the hash of what lies before */
 	/* With CHANCE and DIFFER, as in struct rddr_finding; offset is within the instance's text. */
 	unsigned instance, other;
 	size_t offset;
@@ -56,6 +56,10 @@ bool rddr_spans_fit(struct slice a, struct slice b, struct slice c, const char *
 
 /* Finds where a and b differ, at most SPANS_MOST spans; theirs in a and in b. Returns how many; 0: they are equal. */
 size_t rddr_spans_find(struct slice a, struct slice b, struct span in_a[], struct span in_b[]);
+
+/* FNV-1a, 64 bits: where a hash begins, and how it goes on. */
+uint64_t rddr_spans_seed(void);
+uint64_t rddr_spans_hash(uint64_t hash, struct slice text);
 
 /* A text for people: quoted, shortened to about 50 bytes, what is not printable as \xNN. Returns buf. */
 #define SPANS_SHOWN 72

@@ -166,7 +166,7 @@ static void test_rows(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct spans_result *r = malloc(sizeof(*r));
+		struct spans_result *r = calloc(1, sizeof(*r));
 		struct slice texts[4];
 		unsigned n = fill(&rows[i], texts);
 		enum spans_verdict verdict = rddr_spans_compare(texts, n, 0, true, r);
@@ -198,6 +198,7 @@ static enum spans_verdict compare(const char *a, const char *b, const char *c, s
 {
 	const struct slice texts[] = {slice_of(a), slice_of(b), slice_of(c)};
 
+	r->skeleton = rddr_spans_seed();
 	return rddr_spans_compare(texts, 3, 0, true, r);
 }
 
@@ -219,7 +220,7 @@ static void test_skeleton(void **state)
 
 static void test_values(void **state)
 {
-	struct spans_result r;
+	struct spans_result r = {0};
 
 	(void)state;
 	assert_int_equal(compare("a=1234&b=xyzxyz;", "a=56789&b=uvwuvw;", "a=0&b=<script>;", &r), SPANS_DIFFER);
@@ -234,7 +235,7 @@ static void test_values(void **state)
 static void test_no_filter(void **state)
 {
 	const struct slice texts[] = {slice_of("abc"), slice_of("abd"), slice_of("abc")};
-	struct spans_result r;
+	struct spans_result r = {0};
 
 	(void)state;
 	assert_int_equal(rddr_spans_compare(texts, 3, 0, false, &r), SPANS_DIFFER);
@@ -251,7 +252,7 @@ static void test_no_filter(void **state)
 static void test_absent_other(void **state)
 {
 	const struct slice texts[] = {slice_of("n=1a2b"), slice_of("n=3c4d"), slice_of(""), slice_of("n=5e6f")};
-	struct spans_result r;
+	struct spans_result r = {0};
 
 	(void)state;
 	assert_int_equal(rddr_spans_compare(texts, 4, 1U << 2, true, &r), SPANS_NOISE);
@@ -297,7 +298,7 @@ static void test_honest(void **state)
 		{"0123456789", 5, 4, 3000},
 	};
 	static char text[3][65536];
-	struct spans_result *r = malloc(sizeof(*r));
+	struct spans_result *r = calloc(1, sizeof(*r));
 	uint64_t seed = 88172645463325252U;
 
 	(void)state;
@@ -329,7 +330,7 @@ static void test_honest(void **state)
 static void test_many(void **state)
 {
 	static char text[3][65536];
-	struct spans_result *r = malloc(sizeof(*r));
+	struct spans_result *r = calloc(1, sizeof(*r));
 	struct slice texts[3];
 	uint64_t seed = 7;
 
