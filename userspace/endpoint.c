@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "own.h"
 #include "session.h"
 #include "worker.h"
 
@@ -76,6 +77,9 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 
 static void let_go(struct endpoint *ep, bool reset)
 {
+	/* The other side may have taken the connection already, before we hear of it. */
+	if (reset && ep->dial.fd >= 0)
+		ep->fd = TAKE_FD(ep->dial.fd);
 	rddr_chainer_cancel(&ep->dial);
 	rddr_loop_unwatch(loop_of(ep), &ep->watch, -1);
 	if (ep->fd >= 0)
