@@ -20,8 +20,9 @@ steered_config() {
 	END
 }
 
-# What of RDDR the kernel holds by itself, in any namespace: programs, by name.
-kernel_programs() { bpftool -j prog list | jq -r '.[] | select(.type == "sk_lookup" or .type == "sched_cls") | .id' | sort; }
+# The kernel's numbers of the programs that attach pinned, of which a filter or a link may hold on to one.
+programs() { for name in divert steer; do bpftool -j prog show pinned "$RDDR_PIN/$name" | jq .id; done; }
+in_kernel() { bpftool -j prog list | jq -e --argjson id "$1" 'any(.[]; .id == $id)'; }
 
 @test "a topology taken down half-way through leaves nothing" {
 	topology_up
@@ -31,14 +32,13 @@ kernel_programs() { bpftool -j prog list | jq -r '.[] | select(.type == "sk_look
 	ip -n "${RDDR_T}g" link del eth-s1
 	ip netns del "${RDDR_T}s2"
 	[ -n "$(leftovers)" ]
-	run topology_down
+	RDDR_END_SECONDS=2 run topology_down
 	[ "$status" -ne 0 ] # the stubborn one had to be killed, which is no good end
 	run leftovers
 	[ "$output" = "$(host_state)" ]
 }
 
 @test "with the daemon killed and steering attached, nothing is left" {
-	before=$(kernel_programs)
 	topology_up 2
 	start_nginx 0
 	start_nginx 1
@@ -46,13 +46,19 @@ kernel_programs() { bpftool -j prog list | jq -r '.[] | select(.type == "sk_look
 	attach
 	start_rddrd "$RDDR_TMP/rddr.yaml"
 	in_ns c curl -sSf --max-time 20 "http://$(server4 0)/"
-	[ "$(kernel_programs)" != "$before" ]
+	ids=$(programs)
+	[ "$(wc -w <<<"$ids")" -eq 2 ]
+	for id in $ids; do
+		in_kernel "$id"
+	done
 	stop rddrd KILL
 	topology_down
 	run leftovers
 	[ "$output" = "$(host_state)" ]
-	gone() { [ -z "$(comm -13 <(echo "$before") <(kernel_programs))" ] || [ "$(kernel_programs)" = "$before" ]; }
-	wait_for "the kernel to let go of the programs" 30 gone
+	for id in $ids; do
+		gone() { ! in_kernel "$id"; }
+		wait_for "the kernel to let go of program $id" 30 gone
+	done
 }
 
 # demo_signal SIGNAL LINE: the demo gets the signal when it has printed the line.

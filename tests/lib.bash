@@ -203,7 +203,7 @@ signal() { kill -"$2" "$(pid_of "$1")"; }
 # Waits for the process of a pid's file to end; past the bound it is killed, which is a failure.
 _end() {
 	local file=$1 status=0
-	if ! wait_for "the end of $(basename "$file")" 20 _gone "$file"; then
+	if ! wait_for "the end of $(basename "$file")" "${RDDR_END_SECONDS:-20}" _gone "$file"; then
 		kill -KILL "$(_pid_read "$file")" 2>/dev/null
 		wait_for "the end of $(basename "$file"), killed" 20 _gone "$file"
 		status=1
