@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http_compare.c - heads compared: names without their case, headers in any order but for those of one name.
+ *
+ * Mostly all heads are the same, and that is all that is looked at. Where they are not, each of instance 0's headers is
+ * held against its counterparts, and what is left over in another is a difference, unless it is ignored.
+ */
+#include <stdio.h>
+
+#include "http_session.h"
+#include "spans.h"
+
+#define BITS_SET(bits, i) ((bits)[(i) / 64] |= 1ull << ((i) % 64))
+#define BITS_HAS(bits, i) ((bits)[(i) / 64] >> ((i) % 64) & 1)
+
+/* The values of one header in all instances. */
+struct field {
+	struct slice name;   /* of the header */
+	struct slice cookie; /* of Set-Cookie: the cookie's name */
+	const struct http_header *in[RDDR_MAX_INSTANCES];
+};
+
+struct comparison {
+	struct http *h;
+	const struct rddr_view *views;
+	const struct http_head *heads;
+	struct rddr_diff_result *result;
+	uint64_t *dropped;
+	uint64_t seen[RDDR_MAX_INSTANCES][2]; /* headers that have found their counterpart */
+};
+
+bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const struct http_header *header)
+{
+	switch (header->kind) {
+	case HTTP_CONTENT_LENGTH:
+	case HTTP_TRANSFER_ENCODING:
+	case HTTP_CONNECTION:
+	case HTTP_KEEP_ALIVE:
+	case HTTP_PROXY_CONNECTION:
+	case HTTP_TE:
+	case HTTP_TRAILER:
+		return true;
+	case HTTP_UPGRADE:
+		return head->status != 101;
+	case HTTP_CONTENT_ENCODING:
+		return !h->opaque;
+	default:
+		return false;
+	}
+}
+
+static bool present(const struct comparison *c, unsigned i)
+{
+	return rddr_http_present(&c->views[i]);
+}
+
+static struct slice cookie_of(const struct http_header *header)
+{
+	const uint8_t *equals;
+
+	if (header->kind != HTTP_SET_COOKIE)
+		return (struct slice){0};
+	equals = header->value.len ? memchr(header->value.data, '=', header->value.len) : NULL;
+	return slice_cut(header->value, 0, equals ? (size_t)(equals - header->value.data) : header->value.len);
+}
+
+static bool same_field(const struct http_header *a, const struct http_header *b)
+{
+	return a->kind == b->kind && slice_equal_nocase(a->name, b->name) && slice_equal(cookie_of(a), cookie_of(b));
+}
+
+/* ---- the usual case ---- */
+
+static bool same_heads(const struct http_head *a, const struct http_head *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++) {
+		if (!slice_equal_nocase(a->headers[i].name, b->headers[i].name) ||
+		    !slice_equal(a->headers[i].value, b->headers[i].value))
+			return false;
+	}
+	return true;
+}
+
+static bool all_same(const struct comparison *c)
+{
+	for (unsigned i = 1; i < c->h->n; i++) {
+		if (present(c, i) && !same_heads(&c->heads[0], &c->heads[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ---- one field ---- */
+
+/* "header Set-Cookie sid" */
+static const char *where(const struct field *f, char *buf, size_t len)
+{
+	snprintf(buf, len, "header %.*s%s%.*s", (int)(f->name.len < 64 ? f->name.len : 64), (const char *)f->name.data,
+		 f->cookie.len ? " " : "", (int)(f->cookie.len < 64 ? f->cookie.len : 64),
+		 f->cookie.len ? (const char *)f->cookie.data : "");
+	return buf;
+}
+
+/* "header:set-cookie:sid", as it is kept for other answers */
+static const char *key(const struct field *f, char *buf, size_t len)
+{
+	int n = snprintf(buf, len, "header:%.*s%s%.*s", (int)(f->name.len < 64 ? f->name.len : 64),
+			 (const char *)f->name.data, f->cookie.len ? ":" : "",
+			 (int)(f->cookie.len < 64 ? f->cookie.len : 64),
+			 f->cookie.len ? (const char *)f->cookie.data : "");
+
+	for (int i = 7; i < n && i < (int)len - 1 && buf[i] != ':'; i++)
+		if (buf[i] >= 'A' && buf[i] <= 'Z')
+			buf[i] |= 0x20;
+	return buf;
+}
+
+static enum rddr_verdict differ(const struct comparison *c, const struct field *f, unsigned instance, unsigned other,
+				const char *why)
+{
+	char place[160];
+
+	return rddr_http_diverge(c->h, c->views, c->result, instance, other, where(f, place, sizeof(place)), "%s", why);
+}
+
+/* What is not compared is bounded, and there are no bytes in it that a header may not have: see http_parse.c. */
+static enum rddr_verdict bounded(const struct comparison *c, const struct field *f)
+{
+	char why[96];
+
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (!f->in[i] || f->in[i]->value.len <= c->h->settings->max_field)
+			continue;
+		snprintf(why, sizeof(why), "not compared, and longer than max-field, which is %zu",
+			 c->h->settings->max_field);
+		return differ(c, f, i, c->h->n, why);
+	}
+	return RDDR_AGREE;
+}
+
+static enum rddr_verdict with_noise(const struct comparison *c, const struct field *f, const struct spans_result *spans)
+{
+	char name[160];
+
+	for (size_t s = 0; s < spans->n; s++) {
+		size_t run = spans->spans[s].len;
+
+		if (run > 0 && !c->h->host->charge_noise(c->h->session, run))
+			return differ(c, f, 1, 0, "differs from its twin past the noise budget");
+	}
+	key(f, name, sizeof(name));
+	for (size_t s = 0; s < spans->n; s++)
+		rddr_http_note_noise(c->h, name, spans->values[s]);
+	return RDDR_AGREE;
+}
+
+static enum rddr_verdict compare_texts(const struct comparison *c, const struct field *f, const struct slice texts[])
+{
+	struct spans_result result, *spans = &result; /* not cleared: it is large */
+	bool filter = c->h->filter && f->in[0] && f->in[1];
+	uint32_t absent = 0;
+	char name[160];
+
+	for (unsigned i = 0; i < c->h->n; i++)
+		absent |= (uint32_t)!f->in[i] << i;
+	switch (rddr_spans_compare(texts, c->h->n, absent, filter, spans)) {
+	case SPANS_SAME:
+		return RDDR_AGREE;
+	case SPANS_NOISE:
+		return with_noise(c, f, spans);
+	case SPANS_CHANCE:
+		if (rddr_http_was_noise(c->h, key(f, name, sizeof(name))))
+			return with_noise(c, f, spans);
+		return differ(c, f, spans->instance, spans->other, spans->why);
+	case SPANS_DIFFER:
+	default:
+		return differ(c, f, spans->instance, spans->other, spans->why);
+	}
+}
+
+/* Of a Set-Cookie, what follows the name and '=', to the first attribute. */
+static struct slice cookie_value(const struct http_header *header, struct slice cookie)
+{
+	size_t from = cookie.len < header->value.len ? cookie.len + 1 : cookie.len;
+	struct slice rest = slice_cut(header->value, from, SIZE_MAX);
+	const uint8_t *end = rest.len ? memchr(rest.data, ';', rest.len) : NULL;
+
+	return slice_cut(rest, 0, end ? (size_t)(end - rest.data) : rest.len);
+}
+
+static const struct field_rule *rule_of(const struct comparison *c, const struct field *f)
+{
+	const struct field_rule *rule = NULL;
+
+	if (f->cookie.len)
+		rule = rddr_rules_cookie(c->h->rules, f->cookie);
+	return rule ? rule : rddr_rules_header(c->h->rules, f->name);
+}
+
+/* A rule says that the values are each instance's own. */
+static enum rddr_verdict take_declared(const struct comparison *c, const struct field *f, const struct field_rule *rule)
+{
+	struct slice values[RDDR_MAX_INSTANCES] = {0};
+
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (f->in[i])
+			values[i] = f->cookie.len ? cookie_value(f->in[i], f->cookie) : f->in[i]->value;
+	}
+	rddr_http_note_declared(c->h, rule, values);
+	/* The attributes of a cookie are compared all the same. */
+	if (f->cookie.len) {
+		struct slice rests[RDDR_MAX_INSTANCES] = {0};
+
+		for (unsigned i = 0; i < c->h->n; i++) {
+			if (f->in[i])
+				rests[i] = slice_cut(f->in[i]->value, f->cookie.len + 1 + values[i].len, SIZE_MAX);
+		}
+		if (compare_texts(c, f, rests) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+	}
+	return bounded(c, f);
+}
+
+static enum rddr_verdict compare_field(const struct comparison *c, const struct field *f, bool everywhere,
+				       unsigned lacks)
+{
+	const struct field_rule *rule = rule_of(c, f);
+	struct slice texts[RDDR_MAX_INSTANCES] = {0};
+	bool same = true;
+	unsigned first = 0;
+
+	while (!f->in[first])
+		first++;
+	if (rule && rule->action == RULE_IGNORE)
+		return bounded(c, f);
+	if (!everywhere)
+		return differ(c, f, lacks, first, "is missing");
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (!f->in[i])
+			continue;
+		texts[i] = f->in[i]->value;
+		same &= slice_equal(texts[i], texts[first]);
+	}
+	if (rule && (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE))
+		return take_declared(c, f, rule);
+	return same ? RDDR_AGREE : compare_texts(c, f, texts);
+}
+
+/* ---- all fields ---- */
+
+/* The counterpart in instance i that was not seen yet; of one name they come in their order. */
+static const struct http_header *counterpart(struct comparison *c, unsigned i, const struct http_header *header)
+{
+	const struct http_head *head = &c->heads[i];
+
+	for (unsigned at = 0; at < head->n; at++) {
+		if (!BITS_HAS(c->seen[i], at) && same_field(&head->headers[at], header)) {
+			BITS_SET(c->seen[i], at);
+			return &head->headers[at];
+		}
+	}
+	return NULL;
+}
+
+static bool ignored_twice(const struct comparison *c, unsigned at)
+{
+	const struct http_head *head = &c->heads[0];
+	const struct field_rule *rule = rddr_rules_header(c->h->rules, head->headers[at].name);
+
+	if (!rule || rule->action != RULE_IGNORE)
+		return false;
+	for (unsigned i = 0; i < at; i++) {
+		if (slice_equal_nocase(head->headers[i].name, head->headers[at].name))
+			return true;
+	}
+	return false;
+}
+
+/* From instance i's headers on: the first has looked at all of what it has, so others only have what it has not. */
+static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
+{
+	const struct http_head *head = &c->heads[i];
+
+	for (unsigned at = 0; at < head->n; at++) {
+		const struct http_header *header = &head->headers[at];
+		struct field f = {.name = header->name, .cookie = cookie_of(header)};
+		bool everywhere = true;
+		unsigned lacks = 0;
+
+		if (BITS_HAS(c->seen[i], at) || rddr_http_is_hop(c->h, head, header))
+			continue;
+		BITS_SET(c->seen[i], at);
+		f.in[i] = header;
+		for (unsigned k = 0; k < c->h->n; k++) {
+			if (k == i || !present(c, k))
+				continue;
+			f.in[k] = k > i ? counterpart(c, k, header) : NULL;
+			if (!f.in[k] && everywhere) {
+				everywhere = false;
+				lacks = k;
+			}
+		}
+		/* One that all but this one lack is this one's. */
+		if (!everywhere && i > 0)
+			lacks = 0;
+		if (compare_field(c, &f, everywhere, lacks) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+		if (i == 0 && ignored_twice(c, at))
+			BITS_SET(c->dropped, at);
+	}
+	return RDDR_AGREE;
+}
+
+/* The length of what HEAD and 304 do not send is one more field of theirs. */
+static enum rddr_verdict compare_lengths(struct comparison *c)
+{
+	struct field f = {.name = slice_of("Content-Length")};
+	struct slice texts[RDDR_MAX_INSTANCES] = {0};
+
+	if (c->h->out != OUT_NOTHING)
+		return RDDR_AGREE;
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (!present(c, i) || c->h->streams[i].framing != HTTP_NO_BODY)
+			continue;
+		/* With chunks, or a coding, there is nothing to compare. */
+		f.in[i] = rddr_http_header(&c->heads[i], HTTP_CONTENT_LENGTH);
+		if (!f.in[i] || c->h->streams[i].coding != CODING_IDENTITY)
+			return RDDR_AGREE;
+		texts[i] = f.in[i]->value;
+	}
+	return f.in[0] ? compare_texts(c, &f, texts) : RDDR_AGREE;
+}
+
+enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
+					  const struct http_head heads[], uint64_t dropped[2],
+					  struct rddr_diff_result *result)
+{
+	struct comparison c = {.h = h, .views = views, .heads = heads, .result = result, .dropped = dropped};
+
+	if (all_same(&c))
+		return RDDR_AGREE;
+	if (compare_lengths(&c) == RDDR_DIVERGE)
+		return RDDR_DIVERGE;
+	for (unsigned i = 0; i < h->n; i++) {
+		if (present(&c, i) && compare_from(&c, i) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+	}
+	return RDDR_AGREE;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http_plugin.c - the operations that http and json share.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "denied.h"
+#include "http_session.h"
+
+int rddr_http_validate(const char *json, void **params, char *err, size_t errlen)
+{
+	struct rules *rules;
+	int r = rddr_rules_parse(json, &rules, err, errlen);
+
+	if (r == 0)
+		*params = rules;
+	return r;
+}
+
+void rddr_http_free_params(void *params)
+{
+	struct rules *rules = params;
+
+	rddr_rules_free(&rules);
+}
+
+int rddr_http_create(const struct rddr_diff_create *args, bool json, void **state)
+{
+	struct http *h;
+
+	/* The lone end has to be the one that asks. */
+	if (args->direction != RDDR_INCOMING)
+		return -EOPNOTSUPP;
+	h = calloc(1, sizeof(*h) + args->instances * sizeof(h->streams[0]));
+	if (!h)
+		return -ENOMEM;
+	h->host = args->host;
+	h->session = args->session;
+	h->rules = args->params;
+	h->settings = rddr_rules_settings(h->rules);
+	h->n = args->instances;
+	h->filter = args->do_filter;
+	h->json = json;
+	h->limit = h->settings->max_body < args->limit ? h->settings->max_body : args->limit;
+	h->noise_run = args->noise_run;
+	/* Nothing was asked: a server that closes now is dialled again when something is. */
+	h->host->neutral(h->session, 0);
+	*state = h;
+	return 0;
+}
+
+void rddr_http_destroy(void *state)
+{
+	struct http *h = state;
+
+	rddr_http_payload_end(h);
+	for (unsigned i = 0; i < h->n; i++)
+		rddr_backlog_free(&h->streams[i].payload);
+	rddr_backlog_free(&h->head);
+	free(h);
+}
+
+enum rddr_verdict rddr_http_diff_traffic(void *state, const struct rddr_view views[], unsigned n,
+					 struct rddr_diff_result *result)
+{
+	(void)n;
+	return rddr_http_judge(state, views, result);
+}
+
+enum rddr_modify rddr_http_modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	return rddr_http_modify(state, view, result);
+}
+
+/*
+ * Where a page can still take the answer's place it does; where some of an answer is out already, or the client asked
+ * for nothing, nothing is said, and the connection is reset.
+ */
+void rddr_http_render_denial(void *state, const struct rddr_denial *denial)
+{
+	struct http *h = state;
+	const struct denied d = {
+		.refused = denial->reason == RDDR_DENIED_REJECTED,
+		.json = h->exchange.pending && h->exchange.wants_json,
+		.head_only = h->exchange.pending && h->exchange.method == HTTP_METHOD_HEAD,
+		.reference = denial->reference,
+	};
+	char page[DENIED_ROOM];
+	bool idle = !h->exchange.pending && denial->sent > 0;
+
+	if (h->begun || denial->mid_message || h->phase == ANSWER_TUNNEL || (idle && !d.refused))
+		return;
+	h->host->emit(h->session, RDDR_LONE, page, rddr_denied_render(&d, page));
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http_request.c - what the client says.
+ *
+ * A request is passed on as it came, by reference, unless something in it has to be another: then it goes as segments,
+ * references around bytes of our own. What servers could read differently reaches none of them.
+ */
+#include <stdio.h>
+
+#include "http_session.h"
+
+/* A body in chunks is checked that far before any of it is passed on, in bytes. */
+#define AHEAD_MAX ((size_t)64 << 10)
+
+#define EDITS_MAX 8
+
+/* Bytes of the view that are to be replaced. */
+struct edit {
+	size_t at, len; /* in the view */
+	struct slice with;
+};
+
+/* One call. */
+struct call {
+	struct http *h;
+	struct slice view;
+	size_t at;     /* everything before it is taken */
+	size_t passed; /* segments were made up to here; nothing was edited while it is 0 and segmented is not set */
+	bool segmented;
+	bool dropped; /* what was taken is for nobody */
+	const char *why;
+};
+
+enum step {
+	STEP_ON,
+	STEP_WAIT, /* for more bytes */
+	STEP_HOLD, /* for the answer */
+	STEP_REJECT,
+};
+
+static struct slice rest_of(const struct call *c)
+{
+	return slice_cut(c->view, c->at, SIZE_MAX);
+}
+
+static void pass_to(struct call *c, size_t to)
+{
+	if (to > c->passed) {
+		for (unsigned i = 0; i < c->h->n; i++)
+			c->h->host->segment_ref(c->h->session, i, c->passed, to - c->passed);
+	}
+	c->passed = to;
+	c->segmented = true;
+}
+
+/* Edits come in the order of their places. */
+static void apply(struct call *c, const struct edit *edit)
+{
+	pass_to(c, edit->at);
+	for (unsigned i = 0; i < c->h->n && edit->with.len; i++)
+		c->h->host->segment_own(c->h->session, i, edit->with.data, edit->with.len);
+	c->passed = edit->at + edit->len;
+}
+
+/* ---- what has to be another ---- */
+
+static size_t place(const struct call *c, struct slice within)
+{
+	return (size_t)(within.data - c->view.data);
+}
+
+/* The whole line of a header, with its end. */
+static struct edit without(const struct call *c, const struct http_header *header)
+{
+	size_t from = place(c, header->name);
+	const uint8_t *lf = memchr(header->name.data, '\n', c->view.len - from);
+
+	return (struct edit){.at = from, .len = (size_t)(lf + 1 - header->name.data)};
+}
+
+static bool is_identity(struct slice value)
+{
+	return slice_equal_nocase(value, slice_of("identity"));
+}
+
+static size_t find_edits(const struct call *c, const struct http_head *head, struct edit edits[EDITS_MAX])
+{
+	size_t n = 0;
+	bool encoding = false;
+
+	if (!head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade)
+		return 0;
+	for (unsigned i = 0; i < head->n && n < EDITS_MAX; i++) {
+		const struct http_header *h = &head->headers[i];
+
+		if (h->kind == HTTP_ACCEPT_ENCODING && c->h->settings->encoding == ENCODING_IDENTITY) {
+			/* One is enough, and says all. */
+			if (encoding || h->value.len == 0)
+				edits[n++] = without(c, h);
+			else if (!is_identity(h->value))
+				edits[n++] = (struct edit){place(c, h->value), h->value.len, slice_of("identity")};
+			encoding = true;
+		} else if (h->kind == HTTP_WEBSOCKET_EXTENSIONS) {
+			/* Compressed frames differ between implementations that say the same. */
+			edits[n++] = without(c, h);
+		} else if (h->kind == HTTP_UPGRADE && rddr_http_list_has(h->value, "h2c")) {
+			edits[n++] = without(c, h);
+		}
+	}
+	return n;
+}
+
+/* ---- the parts of a request ---- */
+
+static void begin_exchange(struct http *h, const struct http_head *head)
+{
+	const struct http_header *accept = rddr_http_header(head, HTTP_ACCEPT);
+	const struct http_header *upgrade = rddr_http_header(head, HTTP_UPGRADE);
+
+	h->exchange = (struct exchange){
+		.pending = true,
+		.keep_alive = head->keep_alive,
+		.upgrade = head->upgrade && head->minor == 1 && !rddr_http_list_has(upgrade->value, "h2c"),
+		.expects = head->expects,
+		.wants_json = accept && (rddr_http_list_has(accept->value, "application/json") ||
+					 rddr_http_list_has(accept->value, "text/json")),
+		.minor = head->minor,
+		.method = head->method,
+	};
+	h->continued = 0;
+}
+
+static void enter_body(struct http *h, const struct http_head *head)
+{
+	struct request *r = &h->request;
+
+	r->scanned = r->ahead_at = 0;
+	r->chunks = r->ahead = (struct chunks){0};
+	r->left = head->length;
+	switch (rddr_http_request_framing(head)) {
+	case HTTP_CHUNKED:
+		r->phase = REQUEST_CHUNKED;
+		break;
+	case HTTP_LENGTH:
+		r->phase = REQUEST_LENGTH;
+		break;
+	default:
+		r->phase =
+			h->exchange.upgrade || head->method == HTTP_METHOD_CONNECT ? REQUEST_ASKS_TUNNEL : REQUEST_HEAD;
+		break;
+	}
+}
+
+/* Walks over a body in chunks before its head is passed on. */
+static enum step look_ahead(struct call *c, size_t head_len)
+{
+	struct request *r = &c->h->request;
+	struct slice rest = rest_of(c), payload;
+	size_t taken;
+
+	if (r->ahead_at < head_len)
+		r->ahead_at = head_len;
+	while (!r->ahead.done && r->ahead_at < rest.len && r->ahead_at < AHEAD_MAX) {
+		if (rddr_chunks_next(&r->ahead, slice_cut(rest, r->ahead_at, SIZE_MAX), &taken, &payload, &c->why) < 0)
+			return STEP_REJECT;
+		r->ahead_at += taken;
+	}
+	return r->ahead.done || r->ahead_at >= AHEAD_MAX ? STEP_ON : STEP_WAIT;
+}
+
+static enum step take_head(struct call *c)
+{
+	struct http *h = c->h;
+	struct slice rest = rest_of(c);
+	struct http_head head;
+	struct edit edits[EDITS_MAX];
+	int64_t len;
+	enum step step = STEP_ON;
+
+	if (h->exchange.pending)
+		return STEP_HOLD;
+	len = rddr_http_head_end(rest, &h->request.scanned, &c->why);
+	if (len == 0 && rest.len < h->settings->max_head)
+		return STEP_WAIT;
+	if (len == 0 || (size_t)len > h->settings->max_head) {
+		c->why = "a head longer than max-head";
+		return STEP_REJECT;
+	}
+	if (len < 0 || rddr_http_read_request(slice_cut(rest, 0, (size_t)len), &head, &c->why) < 0)
+		return STEP_REJECT;
+	/* Who waits for leave to send the body has to be given it first. */
+	if (head.chunked && !head.expects)
+		step = look_ahead(c, (size_t)len);
+	if (step != STEP_ON)
+		return step;
+
+	size_t n = find_edits(c, &head, edits);
+	for (size_t i = 0; i < n; i++)
+		apply(c, &edits[i]);
+	begin_exchange(h, &head);
+	enter_body(h, &head);
+	c->at += (size_t)len;
+	return STEP_ON;
+}
+
+static enum step take_length(struct call *c)
+{
+	struct request *r = &c->h->request;
+	size_t len = c->view.len - c->at;
+
+	if (len > r->left)
+		len = (size_t)r->left;
+	r->left -= len;
+	c->at += len;
+	if (r->left > 0)
+		return STEP_WAIT;
+	r->phase = REQUEST_HEAD;
+	return STEP_ON;
+}
+
+static enum step take_chunks(struct call *c)
+{
+	struct request *r = &c->h->request;
+	struct slice payload;
+	size_t taken;
+
+	while (!r->chunks.done && c->at < c->view.len) {
+		/* What is wrong is not passed on, and what stands before it was good. */
+		struct chunks before = r->chunks;
+
+		if (rddr_chunks_next(&r->chunks, rest_of(c), &taken, &payload, &c->why) < 0) {
+			r->chunks = before;
+			return STEP_REJECT;
+		}
+		c->at += taken;
+	}
+	if (!r->chunks.done)
+		return STEP_WAIT;
+	r->phase = REQUEST_HEAD;
+	return STEP_ON;
+}
+
+static enum step take_part(struct call *c)
+{
+	switch (c->h->request.phase) {
+	case REQUEST_HEAD:
+		return take_head(c);
+	case REQUEST_LENGTH:
+		return take_length(c);
+	case REQUEST_CHUNKED:
+		return take_chunks(c);
+	case REQUEST_TUNNEL:
+		c->at = c->view.len;
+		return STEP_WAIT;
+	case REQUEST_DROP:
+		/* Alone in a call, so that nothing of what is passed on is dropped, nor the other way round. */
+		if (c->at > 0)
+			return STEP_HOLD;
+		c->at = c->view.len;
+		c->dropped = true;
+		return STEP_WAIT;
+	case REQUEST_ASKS_TUNNEL:
+	default:
+		return STEP_HOLD;
+	}
+}
+
+enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	struct call c = {.h = h, .view = {view->data, view->len}};
+	enum step step = STEP_ON;
+
+	while (step == STEP_ON && c.at < view->len)
+		step = take_part(&c);
+	result->consumed = c.at;
+	if (c.dropped)
+		return RDDR_SEGMENTS;
+	/* What came before is as good as when it had come by itself. */
+	if (c.at > 0) {
+		if (!c.segmented)
+			return RDDR_SAME_FOR_ALL;
+		pass_to(&c, c.at);
+		return RDDR_SEGMENTS;
+	}
+	if (step == STEP_HOLD)
+		return RDDR_MODIFY_HOLD;
+	if (step != STEP_REJECT)
+		return RDDR_MODIFY_WAIT;
+	snprintf(result->why, sizeof(result->why), "%s", c.why);
+	return RDDR_REJECT;
+}

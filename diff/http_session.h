@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http_session.h - what the classes http and json keep for a session, and the parts they are made of.
+ *
+ * One exchange is under way at a time: the next request is held until the answer to the last one is out. So an answer
+ * always belongs to the one request there is, a server may close between two exchanges, and what an answer taught is
+ * known when the next request is read.
+ *
+ *	http_request.c	what the client says: checked strictly, rewritten where it must be, given to the instances
+ *	http_answer.c	what the instances say: heads gathered, interim answers, the way an answer goes
+ *	http_compare.c	heads compared
+ *	http_head.c	heads written anew
+ *	http_payload.c	bodies: framing and codings taken off, compared, framed anew
+ *	http_fields.c	noise and tokens that comparing shows
+ *	http_plugin.c	sessions made and ended, denials
+ */
+#ifndef RDDR_HTTP_SESSION_H
+#define RDDR_HTTP_SESSION_H
+
+#include "body.h"
+#include "encoding.h"
+#include "http_chunks.h"
+#include "http_parse.h"
+#include "rddr_diff.h"
+#include "rules.h"
+#include "slice.h"
+
+/* An answer of known length up to that many bytes is judged whole, so that a denial can take its place. */
+#define HTTP_WHOLE_MAX ((size_t)16 << 10)
+
+/* What diff-params say; one for the service. */
+struct http_params {
+	struct rules *rules;
+};
+
+/* Bytes of one's own that come and go in order. Zeroed: empty. */
+struct backlog {
+	uint8_t *data;
+	size_t from, len, room; /* len bytes from from on */
+};
+
+/* What is asked and not answered yet. */
+struct exchange {
+	bool pending;
+	bool keep_alive;
+	bool upgrade;
+	bool expects; /* the client may wait for 100 Continue */
+	bool wants_json;
+	uint8_t minor;
+	enum http_method method;
+};
+
+enum request_phase {
+	REQUEST_HEAD,
+	REQUEST_LENGTH,
+	REQUEST_CHUNKED,
+	REQUEST_ASKS_TUNNEL, /* held: what follows depends on the answer */
+	REQUEST_TUNNEL,
+	REQUEST_DROP, /* nothing that comes now is for anybody */
+};
+
+struct request {
+	enum request_phase phase;
+	size_t scanned; /* of the head at the beginning of the view */
+	uint64_t left;	/* of a body with a length */
+	struct chunks chunks;
+	struct chunks ahead; /* of a body that is checked before its head is passed on, */
+	size_t ahead_at;     /* and how far, counted from the head's beginning */
+};
+
+enum answer_phase {
+	ANSWER_HEAD,
+	ANSWER_BODY,
+	ANSWER_TUNNEL,
+};
+
+/* How the answer goes out. */
+enum answer_framing {
+	OUT_NOTHING, /* there is no body */
+	OUT_LENGTH,
+	OUT_CHUNKED,
+	OUT_CLOSE, /* HTTP/1.0 knows no other way for an unknown length */
+};
+
+/* One instance's answers. */
+struct answer_stream {
+	size_t scanned;		     /* of the head at the beginning of the view */
+	uint32_t interim, continued; /* 1xx answers since the last final one; of them, 100 */
+	enum http_framing framing;
+	uint64_t left; /* of a body with a length */
+	enum coding coding;
+	struct chunks chunks;
+	struct encoding *decoder;
+	struct backlog payload; /* without framing and coding, not judged yet */
+	size_t held;		/* bytes at the beginning of the view that went into payload already */
+	bool ended;		/* payload holds the rest of the body */
+	bool keep_alive;	/* the server said that it stays */
+	bool leaving;		/* it said that it was tired of waiting: what it says is thrown away */
+};
+
+struct http {
+	const struct rddr_host *host;
+	struct rddr_session *session;
+	const struct rules *rules;
+	const struct rules_settings *settings;
+	unsigned n;
+	bool filter;
+	bool json;    /* bodies have to be JSON */
+	size_t limit; /* what a comparator may want to see at once */
+	size_t noise_run;
+
+	struct request request;
+	struct exchange exchange;
+
+	enum answer_phase phase;
+	enum body_kind kind;
+	enum answer_framing out;
+	bool opaque;	    /* a coding that nobody here can take off: compared as it is */
+	bool direct;	    /* the payload is compared where it lies in the views */
+	bool whole;	    /* nothing goes out before all of it agrees */
+	bool close;	    /* the client is told that the connection ends */
+	bool begun;	    /* some of the answer is out */
+	unsigned continued; /* 100 Continue to the client since the last final answer */
+	struct body *body;  /* NULL: not needed so far */
+
+	uint64_t judged;     /* bytes of instance 0's payload */
+	struct backlog head; /* written anew, goes out with the first of the body */
+	const char *field;   /* where the comparator stands, when it is not in a body */
+
+	struct answer_stream streams[]; /* n */
+};
+
+static inline bool rddr_http_present(const struct rddr_view *view)
+{
+	return view->end != RDDR_END_ABSENT;
+}
+
+/* ---- http_request.c ---- */
+
+enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, struct rddr_modify_result *result);
+
+/* ---- http_answer.c ---- */
+
+enum rddr_verdict rddr_http_judge(struct http *h, const struct rddr_view views[], struct rddr_diff_result *result);
+
+/* The answer is complete and out. */
+void rddr_http_answered(struct http *h, const struct rddr_view views[], struct rddr_diff_result *result);
+
+/* Fills in a finding; nothing is consumed then. other: n where it is not known, then one is chosen. */
+enum rddr_verdict rddr_http_diverge(const struct http *h, const struct rddr_view views[],
+				    struct rddr_diff_result *result, unsigned instance, unsigned other,
+				    const char *where, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
+
+/*
+ * Of numbers, one for each instance that is present, finds the most common one, the lowest instance's among equals:
+ * *other has it, *instance is the first that has not. False: all are the same.
+ */
+bool rddr_http_odd_one(const struct rddr_view views[], unsigned n, const uint64_t numbers[], unsigned *instance,
+		       unsigned *other);
+
+/* ---- http_compare.c ---- */
+
+/* RDDR_AGREE or RDDR_DIVERGE. dropped: a bit is set for each of instance 0's headers that is not to go out. */
+enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
+					  const struct http_head heads[], uint64_t dropped[2],
+					  struct rddr_diff_result *result);
+
+/* Whether an answer's header is one that is never compared, because RDDR writes its own. */
+bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const struct http_header *header);
+
+/* ---- http_head.c ---- */
+
+/* Writes the head of the answer into h->head, from instance 0's. 0 or -ENOMEM. */
+int rddr_http_write_head(struct http *h, const struct http_head *head, const uint64_t dropped[2]);
+/* Lets it out. */
+void rddr_http_flush_head(struct http *h);
+
+/* ---- http_payload.c ---- */
+
+/* Makes ready for the bodies that the heads speak of. 0, -ENOMEM, or -EINVAL: a coding cannot be set up. */
+int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head heads[]);
+enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view views[],
+					  struct rddr_diff_result *result);
+enum rddr_verdict rddr_http_tunnel_judge(struct http *h, const struct rddr_view views[],
+					 struct rddr_diff_result *result);
+void rddr_http_payload_end(struct http *h);
+
+/* 0 or -ENOMEM. */
+int rddr_backlog_put(struct backlog *b, const void *data, size_t len);
+/* Makes room for len bytes and returns where they go; NULL: no memory. Added by adding to b->len. */
+uint8_t *rddr_backlog_room(struct backlog *b, size_t len);
+void rddr_backlog_take(struct backlog *b, size_t len);
+void rddr_backlog_free(struct backlog *b);
+
+/* ---- http_fields.c ---- */
+
+extern const struct body_host rddr_http_body_host; /* ctx is the struct http */
+
+/* Whether the pair showed noise in that field lately, in whatever session. */
+bool rddr_http_was_noise(struct http *h, const char *field);
+/* The pair shows noise there: remembers the field, and what each instance has as tokens. */
+void rddr_http_note_noise(struct http *h, const char *field, const struct slice values[]);
+/* A rule says that the values are to be translated when the client sends them back. */
+void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[]);
+
+/* ---- http_plugin.c ---- */
+
+int rddr_http_validate(const char *json, void **params, char *err, size_t errlen);
+void rddr_http_free_params(void *params);
+int rddr_http_create(const struct rddr_diff_create *args, bool json, void **state);
+void rddr_http_destroy(void *state);
+enum rddr_verdict rddr_http_diff_traffic(void *state, const struct rddr_view views[], unsigned n,
+					 struct rddr_diff_result *result);
+enum rddr_modify rddr_http_modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result);
+void rddr_http_render_denial(void *state, const struct rddr_denial *denial);
+
+#endif
