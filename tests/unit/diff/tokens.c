@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tables.h"
+#include "tokens.h"
+
+/* A session that has the core's own tables, and counts. */
+struct rddr_session {
+	char service[32];
+	uint8_t client;
+	uint64_t counted[RDDR_COUNTED];
+};
+
+static struct rddr_table *table(struct rddr_session *s, const char *name, size_t entries)
+{
+	return rddr_tables_table(rddr_tables_get(s->service), name, entries);
+}
+
+static void client(const struct rddr_session *s, uint8_t address[16])
+{
+	memset(address, s->client, 16);
+}
+
+static void count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
+{
+	s->counted[what] += n;
+}
+
+static const struct rddr_host host = {
+	.size = sizeof(host),
+	.table = table,
+	.table_get = rddr_table_get,
+	.table_put = rddr_table_put,
+	.table_count = rddr_table_count,
+	.client = client,
+	.count = count,
+};
+
+static struct rules_settings settings = {.token_min = 8, .token_ttl = 60, .token_max = 1000};
+
+static struct tokens *fresh(struct rddr_session *s, unsigned n)
+{
+	static unsigned number;
+	struct tokens *t = NULL;
+
+	snprintf(s->service, sizeof(s->service), "s%u", number++);
+	assert_int_equal(rddr_tokens_new(&(struct tokens_conf){&host, s, &settings, n}, &t), 0);
+	return t;
+}
+
+static void learn(struct tokens *t, const char *a, const char *b, const char *c)
+{
+	const struct slice values[] = {slice_of(a), slice_of(b), slice_of(c)};
+
+	rddr_tokens_learn(t, values);
+}
+
+/* What each instance would be sent. */
+struct rewriting {
+	struct slice text;
+	size_t at;
+	unsigned n, found;
+	char out[3][4096];
+};
+
+static void add(char *out, const void *data, size_t len)
+{
+	size_t at = strlen(out);
+
+	memcpy(out + at, data, len);
+	out[at + len] = '\0';
+}
+
+static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])
+{
+	struct rewriting *r = ctx;
+
+	assert_true(offset >= r->at && offset + len <= r->text.len);
+	for (unsigned i = 0; i < r->n; i++) {
+		add(r->out[i], r->text.data + r->at, offset - r->at);
+		add(r->out[i], values[i].data, values[i].len);
+	}
+	r->at = offset + len;
+	r->found++;
+}
+
+static struct rewriting rewrite(struct tokens *t, const char *text)
+{
+	struct rewriting r = {.text = slice_of(text), .n = 3};
+	bool found = rddr_tokens_find(t, r.text, on_token, &r);
+
+	assert_int_equal(found, r.found > 0);
+	for (unsigned i = 0; i < 3; i++)
+		add(r.out[i], r.text.data + r.at, r.text.len - r.at);
+	return r;
+}
+
+static void check(struct tokens *t, const char *text, const char *second, const char *third)
+{
+	struct rewriting r = rewrite(t, text);
+
+	assert_string_equal(r.out[0], text);
+	assert_string_equal(r.out[1], second);
+	assert_string_equal(r.out[2], third);
+}
+
+#define A "aaaa1111aaaa"
+#define B "bbbb2222bbbb"
+#define C "cccc3333cccc"
+
+static const struct {
+	const char *text, *second, *third;
+} places[] = {
+	{A, B, C},
+	{"Cookie: sid=" A "; other=1", "Cookie: sid=" B "; other=1", "Cookie: sid=" C "; other=1"},
+	{"GET /x/" A "/y?t=" A "&u=2 HTTP/1.1", "GET /x/" B "/y?t=" B "&u=2 HTTP/1.1",
+	 "GET /x/" C "/y?t=" C "&u=2 HTTP/1.1"},
+	{"{\"csrf\":\"" A "\",\"n\":1}", "{\"csrf\":\"" B "\",\"n\":1}", "{\"csrf\":\"" C "\",\"n\":1}"},
+	{"a=1&_csrf=" A, "a=1&_csrf=" B, "a=1&_csrf=" C},
+	{"next=%2Flogin%3Ftoken%3D" A "%26x%3D1", "next=%2Flogin%3Ftoken%3D" B "%26x%3D1",
+	 "next=%2Flogin%3Ftoken%3D" C "%26x%3D1"},
+	/* not as whole words */
+	{"x" A, "x" A, "x" A},
+	{A "x", A "x", A "x"},
+	{"-" A, "-" A, "-" A},
+	{A "_1", A "_1", A "_1"},
+	{"aaaa1111aaa", "aaaa1111aaa", "aaaa1111aaa"},
+	{"", "", ""},
+	{"%", "%", "%"},
+	{"%2", "%2", "%2"},
+	{"\\", "\\", "\\"},
+	{"==", "==", "=="},
+};
+
+static void finds_whole_words(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	assert_false(rddr_tokens_known(t));
+	check(t, A, A, A);
+	learn(t, A, B, C);
+	assert_true(rddr_tokens_known(t));
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_LEARNT], 1);
+	learn(t, A, B, C);
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_LEARNT], 1);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		check(t, places[i].text, places[i].second, places[i].third);
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_REPLACED], 7);
+	rddr_tokens_free(&t);
+	assert_null(t);
+}
+
+/* base64 and its kind: pieces joined, as they stand, percent-encoded, with slashes escaped. */
+static void joined_pieces(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, "ab+cd/ef12==", "gh/ij+kl34==", "mn0op0qr5678");
+	check(t, "t=ab+cd/ef12==", "t=gh/ij+kl34==", "t=mn0op0qr5678");
+	check(t, "t=ab%2Bcd%2Fef12%3D%3D&u", "t=gh%2Fij%2Bkl34%3D%3D&u", "t=mn0op0qr5678&u");
+	check(t, "t=ab%2bcd%2fef12%3d%3d", "t=gh%2Fij%2Bkl34%3D%3D", "t=mn0op0qr5678");
+	check(t, "{\"t\":\"ab+cd\\/ef12==\"}", "{\"t\":\"gh\\/ij+kl34==\"}", "{\"t\":\"mn0op0qr5678\"}");
+	check(t, "ab+cd/ef12=", "ab+cd/ef12=", "ab+cd/ef12=");
+	/* A signed cookie, as it was set and as it comes back. */
+	learn(t, "s%3AOaYjYwNr1x.Qm9%2Bzz", "s%3APbZkZxOs2y.Rn0%2Fyy", "s%3AQcAlAyPt3z.So1%2Bxx");
+	check(t, "connect.sid=s%3AOaYjYwNr1x.Qm9%2Bzz", "connect.sid=s%3APbZkZxOs2y.Rn0%2Fyy",
+	      "connect.sid=s%3AQcAlAyPt3z.So1%2Bxx");
+	rddr_tokens_free(&t);
+}
+
+static void learns_by_words(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, "sid=" A "; Path=/; HttpOnly", "sid=" B "; Path=/; HttpOnly", "sid=" C "; Path=/; HttpOnly");
+	check(t, "Cookie: sid=" A, "Cookie: sid=" B, "Cookie: sid=" C);
+	check(t, "x=" A, "x=" B, "x=" C);
+	learn(t, "/order/1111222233/pay", "/order/4444555566/pay", "/order/7777888899/pay");
+	check(t, "GET /order/1111222233/cancel", "GET /order/4444555566/cancel", "GET /order/7777888899/cancel");
+	/* HTML's references, which a browser sends as bytes. */
+	learn(t, "Zm9v&#x2F;YmFy&#43;&#x3D;", "YmF6&#x2F;cXV4&#43;&#x3D;", "cXV1eA&#43;Zm9v&#x3D;");
+	check(t, "c=Zm9v%2FYmFy%2B%3D", "c=YmF6%2FcXV4%2B%3D", "c=cXV1eA%2BZm9v%3D");
+	/* Too short, the same for all, not as many words: nothing. */
+	uint64_t learnt = s.counted[RDDR_COUNTED_TOKENS_LEARNT];
+	learn(t, "short1", "short2", "short3");
+	learn(t, "the-same-for-all", "the-same-for-all", "the-same-for-all");
+	learn(t, "one-word-here", "two words here", "one-word-there");
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_LEARNT], learnt);
+	check(t, "short1", "short1", "short1");
+	/* An absent instance. */
+	const struct slice values[] = {slice_of("present-0000"), slice_of("present-1111"), {0}};
+	rddr_tokens_learn(t, values);
+	check(t, "present-0000", "present-1111", "present-0000");
+	rddr_tokens_free(&t);
+}
+
+/* Tokens that begin like others: the longest wins. */
+static void prefixes(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, "abcdefgh", "bbbbbbbb", "cccccccc");
+	learn(t, "abcdefgh.ijkl", "bbbbbbbb.dddd", "cccccccc.eeee");
+	learn(t, "abcdefghi", "bbbbbbbbb", "ccccccccc");
+	check(t, "abcdefgh abcdefgh.ijkl abcdefghi abcdefgh.zz", "bbbbbbbb bbbbbbbb.dddd bbbbbbbbb bbbbbbbb.zz",
+	      "cccccccc cccccccc.eeee ccccccccc cccccccc.zz");
+	rddr_tokens_free(&t);
+}
+
+static void scopes(void **state)
+{
+	struct rddr_session one = {.client = 1}, two = {.client = 2}, same = {.client = 1};
+	struct tokens *a, *b = NULL, *c = NULL;
+
+	(void)state;
+	settings.token_scope = SCOPE_CLIENT;
+	a = fresh(&one, 3);
+	memcpy(two.service, one.service, sizeof(one.service));
+	memcpy(same.service, one.service, sizeof(one.service));
+	assert_int_equal(rddr_tokens_new(&(struct tokens_conf){&host, &two, &settings, 3}, &b), 0);
+	assert_int_equal(rddr_tokens_new(&(struct tokens_conf){&host, &same, &settings, 3}, &c), 0);
+	learn(a, A, B, C);
+	check(a, A, B, C);
+	check(b, A, A, A);
+	check(c, A, B, C);
+	settings.token_scope = SCOPE_SERVICE;
+	rddr_tokens_free(&a);
+	rddr_tokens_free(&b);
+	rddr_tokens_free(&c);
+}
+
+/* Whatever the text, what is not a token stays as it is, and nothing is read past the end. */
+static void any_text(void **state)
+{
+	static const char alphabet[] = "abA1-_+/=.~%2\\ \"&;3d";
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, A, B, C);
+	srand(7);
+	for (int round = 0; round < 20000; round++) {
+		size_t len = (size_t)rand() % 60;
+		char *text = malloc(len + 1);
+
+		for (size_t i = 0; i < len; i++)
+			text[i] = alphabet[(size_t)rand() % (sizeof(alphabet) - 1)];
+		text[len] = '\0';
+		struct rewriting r = rewrite(t, text);
+		assert_string_equal(r.out[0], text);
+		assert_string_equal(r.out[1], text);
+		assert_true(rddr_tokens_open_end(slice_of(text)) <= len);
+		free(text);
+	}
+	rddr_tokens_free(&t);
+}
+
+static void open_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(rddr_tokens_open_end(slice_of("a=1; b=")), 2);
+	assert_int_equal(rddr_tokens_open_end(slice_of("hello world")), 5);
+	assert_int_equal(rddr_tokens_open_end(slice_of("hello ")), 0);
+	assert_int_equal(rddr_tokens_open_end(slice_of("t=ab%2")), 6);
+	assert_int_equal(rddr_tokens_open_end(slice_of("")), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_whole_words), cmocka_unit_test(joined_pieces), cmocka_unit_test(learns_by_words),
+		cmocka_unit_test(prefixes),	     cmocka_unit_test(scopes),	      cmocka_unit_test(any_text),
+		cmocka_unit_test(open_ends),
+	};
+
+	return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);
+}
