@@ -202,6 +202,7 @@ struct gathering {
 	struct daemon *daemon;
 	struct reply *reply;
 	json_object *list; /* the main thread's */
+	uint64_t only; /* the number of the one that was asked for; 0: all */
 	unsigned left;
 	bool truncated;
 };
@@ -277,6 +278,8 @@ static void list_on_worker(void *ctx)
 	unsigned n = 0;
 
 	for (const struct rddr_session *s = g->worker->sessions; s; s = s->next) {
+		if (g->gathering->only && s->id != g->gathering->only)
+			continue;
 		if (n++ == SESSIONS_LISTED) {
 			g->truncated = true;
 			break;
@@ -291,13 +294,15 @@ static void sessions(void *ctx, struct reply *reply, json_object *request)
 {
 	struct daemon *d = ctx;
 	struct gathering *all = calloc(1, sizeof(*all));
+	json_object *id;
 
-	(void)request;
 	if (!all) {
 		rddr_control_refuse(reply, "out of memory");
 		return;
 	}
 	*all = (struct gathering){.daemon = d, .reply = reply, .list = json_object_new_array()};
+	if (json_object_object_get_ex(request, "id", &id))
+		all->only = json_object_get_uint64(id);
 	for (unsigned w = 0; w < d->n_workers; w++) {
 		struct gathered *g = calloc(1, sizeof(*g));
 

@@ -68,8 +68,9 @@ static void fill_side(const struct rddr_session *s, unsigned i, size_t offset, s
 	const struct stream *in = &ep->in;
 	uint64_t received = rddr_stream_received(in);
 	uint64_t at = in->consumed + offset;
-	uint64_t from = at > CONTEXT ? at - CONTEXT : 0;
 	uint32_t room = rddr_evidence_excerpt();
+	uint32_t context = CONTEXT < room / 2 ? CONTEXT : room / 2;
+	uint64_t from = at > context ? at - context : 0;
 
 	side->name = s->service->instances[i].name;
 	side->address = ep->dial.remote;
