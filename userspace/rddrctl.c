@@ -33,7 +33,7 @@ struct options {
 	const char *control;
 	const char *argument; /* of the command, NULL: none */
 	unsigned limit;
-	bool json, all, has_limit;
+	bool json, all, has_limit, reset;
 };
 
 struct command {
@@ -93,6 +93,15 @@ static int prepare_evidence(const struct options *options, struct show *show, js
 	return 0;
 }
 
+static int prepare_noise(const struct options *options, struct show *show, json_object *request)
+{
+	show->reset = options->reset;
+	if (options->argument)
+		json_object_object_add(request, "service", json_object_new_string(options->argument));
+	json_object_object_add(request, "reset", json_object_new_boolean(options->reset));
+	return 0;
+}
+
 static int prepare_log_level(const struct options *options, struct show *show, json_object *request)
 {
 	enum log_level level;
@@ -114,6 +123,8 @@ static const struct command commands[] = {
 	 rddr_rddrctl_show_counters},
 	{"evidence", "[REFERENCE]", "the last divergences, newest first, or one of them", false, TIMEOUT,
 	 prepare_evidence, rddr_rddrctl_show_evidence},
+	{"noise", "[SERVICE]", "fields that were noise lately (--reset: and forget them)", false, TIMEOUT,
+	 prepare_noise, rddr_rddrctl_show_noise},
 	{"reload", NULL, "read the config again", false, TIMEOUT_RELOAD, NULL, rddr_rddrctl_show_reload},
 	{"log-level", "LEVEL", "write more or less: error, warning, info, debug", true, TIMEOUT, prepare_log_level,
 	 rddr_rddrctl_show_log_level},
@@ -139,6 +150,7 @@ static void print_help(void)
 	       "  --control PATH         the daemon's socket (%s)\n"
 	       "  --json                 print the daemon's answer as JSON\n"
 	       "  --all                  counters: also those that are 0\n"
+	       "  --reset                noise: forget what is shown\n"
 	       "  --limit N              evidence: at most N records (%d)\n"
 	       "  -h, --help             this text\n"
 	       "  -V, --version          the version\n"
@@ -263,12 +275,13 @@ static int run(const struct options *options, const struct command *command)
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
-	enum { OPT_CONTROL = 256, OPT_JSON, OPT_ALL, OPT_LIMIT };
+	enum { OPT_CONTROL = 256, OPT_JSON, OPT_ALL, OPT_LIMIT, OPT_RESET };
 	static const struct option longopts[] = {
 		{"control", required_argument, NULL, OPT_CONTROL},
 		{"json", no_argument, NULL, OPT_JSON},
 		{"all", no_argument, NULL, OPT_ALL},
 		{"limit", required_argument, NULL, OPT_LIMIT},
+		{"reset", no_argument, NULL, OPT_RESET},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
@@ -288,6 +301,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case OPT_ALL:
 			options->all = true;
+			break;
+		case OPT_RESET:
+			options->reset = true;
 			break;
 		case OPT_LIMIT:
 			if (!parse_number(optarg, LIMIT_MAX, &limit) || !limit)
@@ -336,5 +352,7 @@ int main(int argc, char **argv)
 		return usage_error("--all is for counters");
 	if (options.has_limit && strcmp(command->name, "evidence"))
 		return usage_error("--limit is for evidence");
+	if (options.reset && strcmp(command->name, "noise"))
+		return usage_error("--reset is for noise");
 	return run(&options, command);
 }

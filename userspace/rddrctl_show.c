@@ -503,6 +503,39 @@ int rddr_rddrctl_show_evidence(const struct show *show, json_object *result)
 
 /* ---- what was done ---- */
 
+int rddr_rddrctl_show_noise(const struct show *show, json_object *result)
+{
+	static const struct table_column columns[] = {
+		{"SERVICE", TABLE_LEFT},
+		{"FIELD", TABLE_SHRINKS},
+		{"SEEN", TABLE_RIGHT},
+		{"FORGOTTEN IN", TABLE_RIGHT},
+	};
+	json_object *noise = field(result, "noise");
+	char unit[UNIT_TEXT];
+	size_t rows = 0;
+
+	if (!json_object_is_type(noise, json_type_object))
+		return 0;
+	struct table *table = rddr_table_new(columns, ARRAY_LEN(columns));
+	json_object_object_foreach(noise, service, fields)
+	{
+		for (size_t i = 0; i < length(fields); i++, rows++) {
+			json_object *one = json_object_array_get_idx(fields, i);
+
+			rddr_table_cell(table, service);
+			rddr_table_cell(table, text(one, "field"));
+			rddr_table_cell(table, text(one, "count"));
+			rddr_table_cell(table, duration(number(one, "expires_s") * 1000, unit));
+		}
+	}
+	if (rows)
+		return print(show, &table, 0);
+	rddr_table_free(&table);
+	fputs(show->reset ? "nothing to forget\n" : "no noise is remembered\n", show->out);
+	return 0;
+}
+
 int rddr_rddrctl_show_reload(const struct show *show, json_object *result)
 {
 	const char *generation = text(result, "generation");

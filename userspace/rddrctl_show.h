@@ -19,6 +19,7 @@ struct show {
 	bool all;	   /* counters: those that are 0, too */
 	bool detail;	   /* sessions, evidence: the one that was asked for */
 	uint64_t session;  /* sessions with detail: which */
+	bool reset;	   /* noise: it is forgotten now */
 	const char *level; /* log-level: what was asked for */
 };
 
@@ -30,6 +31,7 @@ int rddr_rddrctl_show_services(const struct show *show, json_object *result);
 int rddr_rddrctl_show_sessions(const struct show *show, json_object *result);
 int rddr_rddrctl_show_counters(const struct show *show, json_object *result);
 int rddr_rddrctl_show_evidence(const struct show *show, json_object *result);
+int rddr_rddrctl_show_noise(const struct show *show, json_object *result);
 int rddr_rddrctl_show_reload(const struct show *show, json_object *result);
 int rddr_rddrctl_show_log_level(const struct show *show, json_object *result);
 int rddr_rddrctl_show_drain(const struct show *show, json_object *result);
