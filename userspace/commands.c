@@ -202,7 +202,7 @@ struct gathering {
 	struct daemon *daemon;
 	struct reply *reply;
 	json_object *list; /* the main thread's */
-	uint64_t only; /* the number of the one that was asked for; 0: all */
+	uint64_t only;	   /* the number of the one that was asked for; 0: all */
 	unsigned left;
 	bool truncated;
 };
@@ -400,9 +400,9 @@ static void noise(void *ctx, struct reply *reply, json_object *request)
 		found = true;
 		list = json_object_new_array();
 		if (t)
-			rddr_table_each(t, add_noise, list);
+			rddr_tables_each(t, add_noise, list);
 		if (t && reset)
-			rddr_table_clear(t);
+			rddr_tables_clear(t);
 		json_object_object_add(o, service->name, list);
 	}
 	if (found || !only) {

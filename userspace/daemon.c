@@ -77,7 +77,7 @@ static int bind_service(struct config *config, struct service *service, const ch
 	if (r < 0)
 		return rddr_config_complain(config, service->diff_params_mark, key, "%s", err);
 	service->metrics = rddr_metrics_set(service->name);
-	service->tables = rddr_tables_get(service->name);
+	service->tables = rddr_tables_of(service->name);
 	return service->metrics && service->tables
 		       ? 0
 		       : err_r(-ENOMEM, "daemon: no counters or tables for service %s", service->name);

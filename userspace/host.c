@@ -170,9 +170,9 @@ const struct rddr_host rddr_host_services = {
 	.log = host_log,
 	.rest = host_rest,
 	.table = host_table,
-	.table_get = rddr_table_get,
-	.table_put = rddr_table_put,
-	.table_count = rddr_table_count,
+	.table_get = rddr_tables_get,
+	.table_put = rddr_tables_put,
+	.table_count = rddr_tables_count,
 	.client = host_client,
 	.count = host_count,
 };

@@ -155,7 +155,7 @@ static bool same_bytes(const struct shard *s, uint32_t place, const void *data, 
 /* Whether an entry can lie there; a reader may look at anything while a writer is at it. */
 static bool plausible(const struct shard *s, uint32_t place, const struct head *h)
 {
-	return h->keylen && h->keylen <= RDDR_TABLE_KEY_MAX && h->len <= RDDR_TABLE_VALUE_MAX &&
+	return h->keylen && h->keylen <= RDDR_TABLES_KEY_MAX && h->len <= RDDR_TABLES_VALUE_MAX &&
 	       entry_words(h) <= s->words - place;
 }
 
@@ -231,7 +231,7 @@ static void skip_unused(const struct shard *s, uint32_t *place)
 static void drop_oldest(struct shard *s)
 {
 	struct head h, found;
-	uint8_t key[RDDR_TABLE_KEY_MAX];
+	uint8_t key[RDDR_TABLES_KEY_MAX];
 	uint32_t place;
 
 	skip_unused(s, &s->oldest);
@@ -287,12 +287,12 @@ static void write_end(struct shard *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool rddr_table_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
+bool rddr_tables_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
 {
 	struct head h = {.keylen = (uint16_t)keylen, .len = (uint16_t)len}, old;
 	uint32_t place;
 
-	if (!keylen || keylen > RDDR_TABLE_KEY_MAX || len > RDDR_TABLE_VALUE_MAX)
+	if (!keylen || keylen > RDDR_TABLES_KEY_MAX || len > RDDR_TABLES_VALUE_MAX)
 		return false;
 	h.hash = hash_key(t, key, keylen);
 	h.expires = now_s() + (ttl ? ttl : 1);
@@ -347,9 +347,9 @@ static int try_get(const struct shard *s, uint64_t hash, const void *key, size_t
 	return found;
 }
 
-bool rddr_table_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
+bool rddr_tables_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
 {
-	if (!keylen || keylen > RDDR_TABLE_KEY_MAX)
+	if (!keylen || keylen > RDDR_TABLES_KEY_MAX)
 		return false;
 	uint64_t hash = hash_key(t, key, keylen);
 	struct shard *s = shard_of(t, hash);
@@ -367,7 +367,7 @@ bool rddr_table_get(struct rddr_table *t, const void *key, size_t keylen, void *
 	return r > 0;
 }
 
-size_t rddr_table_count(const struct rddr_table *t)
+size_t rddr_tables_count(const struct rddr_table *t)
 {
 	size_t n = 0;
 
@@ -381,7 +381,7 @@ static void shard_each(struct shard *s,
 				    uint32_t ttl),
 		       void *ctx)
 {
-	uint8_t key[RDDR_TABLE_KEY_MAX], value[RDDR_TABLE_VALUE_MAX];
+	uint8_t key[RDDR_TABLES_KEY_MAX], value[RDDR_TABLES_VALUE_MAX];
 	uint32_t now = now_s(), place = s->oldest, newest;
 	struct head h, found;
 
@@ -399,10 +399,10 @@ static void shard_each(struct shard *s,
 	}
 }
 
-void rddr_table_each(struct rddr_table *t,
-		     void (*each)(void *ctx, const void *key, size_t keylen, const void *value, size_t len,
-				  uint32_t ttl),
-		     void *ctx)
+void rddr_tables_each(struct rddr_table *t,
+		      void (*each)(void *ctx, const void *key, size_t keylen, const void *value, size_t len,
+				   uint32_t ttl),
+		      void *ctx)
 {
 	for (int i = 0; i < SHARDS; i++) {
 		pthread_mutex_lock(&t->shards[i].lock);
@@ -411,7 +411,7 @@ void rddr_table_each(struct rddr_table *t,
 	}
 }
 
-void rddr_table_clear(struct rddr_table *t)
+void rddr_tables_clear(struct rddr_table *t)
 {
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &t->shards[i];
@@ -433,8 +433,8 @@ static bool shard_init(struct shard *s, size_t entries)
 	size_t bytes = entries * ENTRY_BYTES, slots = 16;
 
 	/* One of the longest has to fit, and leave room for others. */
-	if (bytes < 4 * (RDDR_TABLE_KEY_MAX + RDDR_TABLE_VALUE_MAX))
-		bytes = 4 * (RDDR_TABLE_KEY_MAX + RDDR_TABLE_VALUE_MAX);
+	if (bytes < 4 * (RDDR_TABLES_KEY_MAX + RDDR_TABLES_VALUE_MAX))
+		bytes = 4 * (RDDR_TABLES_KEY_MAX + RDDR_TABLES_VALUE_MAX);
 	while (slots < entries * 2)
 		slots *= 2;
 	pthread_mutex_init(&s->lock, NULL);
@@ -465,7 +465,7 @@ static struct rddr_table *table_new(const char *name, size_t entries)
 
 	if (!t)
 		return NULL;
-	entries = entries < RDDR_TABLE_ENTRIES_MAX ? entries : RDDR_TABLE_ENTRIES_MAX;
+	entries = entries < RDDR_TABLES_ENTRIES_MAX ? entries : RDDR_TABLES_ENTRIES_MAX;
 	for (int i = 0; i < SHARDS; i++)
 		made &= shard_init(&t->shards[i], entries / SHARDS + 1);
 	t->name = strdup(name);
@@ -522,7 +522,7 @@ static struct tables *tables_new(const char *service)
 	return TAKE_PTR(tables);
 }
 
-struct tables *rddr_tables_get(const char *service)
+struct tables *rddr_tables_of(const char *service)
 {
 	struct tables *tables;
 

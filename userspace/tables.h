@@ -15,15 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RDDR_TABLE_KEY_MAX     1024 /* bytes */
-#define RDDR_TABLE_VALUE_MAX   8192 /* bytes */
-#define RDDR_TABLE_ENTRIES_MAX 1000000
+#define RDDR_TABLES_KEY_MAX	1024 /* bytes */
+#define RDDR_TABLES_VALUE_MAX	8192 /* bytes */
+#define RDDR_TABLES_ENTRIES_MAX 1000000
 
 struct tables; /* those of one service */
 struct rddr_table;
 
 /* The tables of the service of that name, made when they are new. Any thread. NULL: out of memory. */
-struct tables *rddr_tables_get(const char *service);
+struct tables *rddr_tables_of(const char *service);
 
 /*
  * The table of that name, made when it is new, with room for entries of them (bounded; the first caller's number
@@ -36,22 +36,22 @@ struct rddr_table *rddr_tables_find(struct tables *tables, const char *name);
 
 /* *len is the room on the way in and the value's length on the way out. False: no such key, or it expired, or the value
  * does not fit. */
-bool rddr_table_get(struct rddr_table *table, const void *key, size_t keylen, void *value, size_t *len);
+bool rddr_tables_get(struct rddr_table *table, const void *key, size_t keylen, void *value, size_t *len);
 
 /* Puts or replaces. ttl in seconds, at least 1. False: key or value is empty or too long. */
-bool rddr_table_put(struct rddr_table *table, const void *key, size_t keylen, const void *value, size_t len,
-		    uint32_t ttl);
+bool rddr_tables_put(struct rddr_table *table, const void *key, size_t keylen, const void *value, size_t len,
+		     uint32_t ttl);
 
 /* Entries, expired ones that nobody has taken the place of included. */
-size_t rddr_table_count(const struct rddr_table *table);
+size_t rddr_tables_count(const struct rddr_table *table);
 
 /* Calls each for every entry that has not expired, the oldest of each shard first; holds the shard's lock meanwhile. */
-void rddr_table_each(struct rddr_table *table,
-		     void (*each)(void *ctx, const void *key, size_t keylen, const void *value, size_t len,
-				  uint32_t ttl),
-		     void *ctx);
+void rddr_tables_each(struct rddr_table *table,
+		      void (*each)(void *ctx, const void *key, size_t keylen, const void *value, size_t len,
+				   uint32_t ttl),
+		      void *ctx);
 
 /* Forgets everything. */
-void rddr_table_clear(struct rddr_table *table);
+void rddr_tables_clear(struct rddr_table *table);
 
 #endif

@@ -20,7 +20,7 @@ struct rddr_session {
 
 static struct rddr_table *table(struct rddr_session *s, const char *name, size_t entries)
 {
-	return rddr_tables_table(rddr_tables_get(s->service), name, entries);
+	return rddr_tables_table(rddr_tables_of(s->service), name, entries);
 }
 
 static void client(const struct rddr_session *s, uint8_t address[16])
@@ -36,9 +36,9 @@ static void count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
 static const struct rddr_host host = {
 	.size = sizeof(host),
 	.table = table,
-	.table_get = rddr_table_get,
-	.table_put = rddr_table_put,
-	.table_count = rddr_table_count,
+	.table_get = rddr_tables_get,
+	.table_put = rddr_tables_put,
+	.table_count = rddr_tables_count,
 	.client = client,
 	.count = count,
 };

@@ -18,20 +18,20 @@ static struct rddr_table *fresh(size_t entries)
 	char name[32];
 
 	snprintf(name, sizeof(name), "t%u", number++);
-	return rddr_tables_table(rddr_tables_get("service"), name, entries);
+	return rddr_tables_table(rddr_tables_of("service"), name, entries);
 }
 
 static bool put(struct rddr_table *t, const char *key, const char *value)
 {
-	return rddr_table_put(t, key, strlen(key), value, strlen(value), 60);
+	return rddr_tables_put(t, key, strlen(key), value, strlen(value), 60);
 }
 
 static const char *get(struct rddr_table *t, const char *key)
 {
-	static char value[RDDR_TABLE_VALUE_MAX + 1];
-	size_t len = RDDR_TABLE_VALUE_MAX;
+	static char value[RDDR_TABLES_VALUE_MAX + 1];
+	size_t len = RDDR_TABLES_VALUE_MAX;
 
-	if (!rddr_table_get(t, key, strlen(key), value, &len))
+	if (!rddr_tables_get(t, key, strlen(key), value, &len))
 		return NULL;
 	value[len] = '\0';
 	return value;
@@ -40,11 +40,11 @@ static const char *get(struct rddr_table *t, const char *key)
 static void one_by_name(void **state)
 {
 	(void)state;
-	struct tables *a = rddr_tables_get("a"), *b = rddr_tables_get("b");
+	struct tables *a = rddr_tables_of("a"), *b = rddr_tables_of("b");
 
 	assert_non_null(a);
 	assert_ptr_not_equal(a, b);
-	assert_ptr_equal(a, rddr_tables_get("a"));
+	assert_ptr_equal(a, rddr_tables_of("a"));
 	assert_ptr_equal(rddr_tables_table(a, "x", 10), rddr_tables_table(a, "x", 99));
 	assert_ptr_not_equal(rddr_tables_table(a, "x", 10), rddr_tables_table(a, "y", 10));
 	assert_ptr_not_equal(rddr_tables_table(a, "x", 10), rddr_tables_table(b, "x", 10));
@@ -53,7 +53,7 @@ static void one_by_name(void **state)
 static void puts_and_gets(void **state)
 {
 	struct rddr_table *t = fresh(100);
-	char longest[RDDR_TABLE_VALUE_MAX + 1] = {0};
+	char longest[RDDR_TABLES_VALUE_MAX + 1] = {0};
 	size_t len = 3;
 
 	(void)state;
@@ -64,19 +64,19 @@ static void puts_and_gets(void **state)
 	assert_string_equal(get(t, "key"), "other");
 	assert_true(put(t, "key", "a longer one"));
 	assert_string_equal(get(t, "key"), "a longer one");
-	assert_int_equal(rddr_table_count(t), 1);
+	assert_int_equal(rddr_tables_count(t), 1);
 	assert_null(get(t, "ke"));
 	assert_null(get(t, "keys"));
-	assert_false(rddr_table_get(t, "key", 3, longest, &len)); /* no room */
+	assert_false(rddr_tables_get(t, "key", 3, longest, &len)); /* no room */
 	assert_int_equal(len, 3);
-	assert_true(rddr_table_put(t, "empty", 5, "", 0, 60));
+	assert_true(rddr_tables_put(t, "empty", 5, "", 0, 60));
 	assert_string_equal(get(t, "empty"), "");
-	assert_false(rddr_table_put(t, "", 0, "x", 1, 60));
-	assert_true(rddr_table_put(t, longest, RDDR_TABLE_KEY_MAX, longest, RDDR_TABLE_VALUE_MAX, 60));
-	assert_false(rddr_table_put(t, longest, RDDR_TABLE_KEY_MAX + 1, "x", 1, 60));
-	assert_false(rddr_table_put(t, "x", 1, longest, RDDR_TABLE_VALUE_MAX + 1, 60));
-	rddr_table_clear(t);
-	assert_int_equal(rddr_table_count(t), 0);
+	assert_false(rddr_tables_put(t, "", 0, "x", 1, 60));
+	assert_true(rddr_tables_put(t, longest, RDDR_TABLES_KEY_MAX, longest, RDDR_TABLES_VALUE_MAX, 60));
+	assert_false(rddr_tables_put(t, longest, RDDR_TABLES_KEY_MAX + 1, "x", 1, 60));
+	assert_false(rddr_tables_put(t, "x", 1, longest, RDDR_TABLES_VALUE_MAX + 1, 60));
+	rddr_tables_clear(t);
+	assert_int_equal(rddr_tables_count(t), 0);
 	assert_null(get(t, "key"));
 }
 
@@ -99,7 +99,7 @@ static void against_a_model(void **state)
 		step_of[k] = step;
 		assert_true(put(t, key, value));
 		assert_string_equal(get(t, key), value);
-		assert_true(rddr_table_count(t) <= 516);
+		assert_true(rddr_tables_count(t) <= 516);
 		k = (unsigned)rand() % KEYS;
 		snprintf(key, sizeof(key), "key-%u", k);
 		const char *is = get(t, key);
@@ -142,10 +142,10 @@ static void lists_what_is_there(void **state)
 		assert_true(put(t, key, "12345")); /* longer: an entry of its own in the ring */
 		assert_true(put(t, key, key));
 	}
-	rddr_table_each(t, list, &l);
+	rddr_tables_each(t, list, &l);
 	assert_int_equal(l.n, 300);
 	assert_true(l.ttls > 300 * 50);
-	assert_int_equal(rddr_table_count(t), 300);
+	assert_int_equal(rddr_tables_count(t), 300);
 }
 
 /* ---- readers and writers at once ---- */
@@ -166,7 +166,7 @@ static void *write_on(void *ctx)
 		snprintf(key, sizeof(key), "%08u", k);
 		for (size_t i = 0; i < len; i += 8)
 			memcpy(value + i, key, 8);
-		if (!rddr_table_put(shared, key, 8, value, len, 60))
+		if (!rddr_tables_put(shared, key, 8, value, len, 60))
 			abort();
 	}
 	return NULL;
@@ -181,7 +181,7 @@ static void *read_on(void *ctx)
 		size_t len = sizeof(value);
 
 		snprintf(key, sizeof(key), "%08u", n % 200);
-		if (!rddr_table_get(shared, key, 8, value, &len))
+		if (!rddr_tables_get(shared, key, 8, value, &len))
 			continue;
 		if (!len || len % 8)
 			abort();
