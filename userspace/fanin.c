@@ -34,6 +34,9 @@ static size_t read_max(const struct rddr_session *s, unsigned i)
 		return 0; /* consumed, and neither let out nor dropped: see stuck() */
 	if (i == 0 && rddr_session_reports(s))
 		return s->service->limits.lag + high;
+	/* The source does not wait: whoever has the bytes has to be able to catch up. */
+	if (rddr_session_reports(s))
+		high += rddr_stream_unconsumed(&s->many[0].in);
 	/* Bytes that everybody has and the plugin cannot judge yet may grow up to the limit. */
 	return (s->fanin_waits ? s->service->limits.buffer : high) + held;
 }
@@ -377,7 +380,10 @@ static void detach_laggards(struct rddr_session *s)
 		least = present(&s->many[i]) && len < least ? len : least;
 	}
 	for (unsigned i = 1; i < s->n; i++) {
-		if (present(&s->many[i]) && rddr_stream_unconsumed(&s->many[i].in) == least)
+		const struct endpoint *ep = &s->many[i];
+
+		/* What it has said and we have not read is not its fault. */
+		if (present(ep) && !ep->readable && rddr_stream_unconsumed(&ep->in) == least)
 			rddr_session_detach(s, i, "it lags past limits.lag");
 	}
 }

@@ -414,6 +414,20 @@ json_object *child_evidence(struct child *c, size_t n, json_object **list)
 	return result;
 }
 
+bool child_is_sanitized(const struct child *c)
+{
+	char path[64], line[512];
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)c->pid);
+	FILE *f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		found |= strstr(line, "libasan") || strstr(line, "libtsan");
+	fclose(f);
+	return found;
+}
+
 size_t child_rss_kb(const struct child *c)
 {
 	char path[64], line[256];

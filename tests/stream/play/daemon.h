@@ -77,6 +77,8 @@ void child_wait_sessions(struct child *c, size_t n);
 /* The newest records of evidence, n at most; the result, which holds list, is the caller's to put. */
 json_object *child_evidence(struct child *c, size_t n, json_object **list);
 
+/* Whether it was built with a sanitizer, whose memory is not the daemon's. */
+bool child_is_sanitized(const struct child *c);
 size_t child_rss_kb(const struct child *c);
 /* The descriptors that it has open. */
 size_t child_fds(const struct child *c);
