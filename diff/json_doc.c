@@ -494,27 +494,42 @@ static struct decimal decimal_of(struct slice number)
 	return d;
 }
 
-/* The same digits; each may have its point among them. */
-static bool same_digits(const struct decimal *a, const struct decimal *b)
+/* Orders the digits; each may have its point among them. */
+static int order_digits(const struct decimal *a, const struct decimal *b)
 {
 	size_t i = 0, k = 0;
 
 	while (i < a->digits && k < b->digits) {
 		i += a->from[i] == '.';
 		k += b->from[k] == '.';
-		if (a->from[i++] != b->from[k++])
-			return false;
+		if (a->from[i] != b->from[k])
+			return a->from[i] < b->from[k] ? -1 : 1;
+		i++;
+		k++;
 	}
-	return i == a->digits && k == b->digits;
+	return (i < a->digits) - (k < b->digits);
 }
 
-bool rddr_json_same_number(struct slice a, struct slice b)
+int rddr_json_order_numbers(struct slice a, struct slice b)
 {
 	struct decimal x, y;
 
 	if (slice_equal(a, b))
-		return true;
+		return 0;
 	x = decimal_of(a);
 	y = decimal_of(b);
-	return x.counted && y.counted && x.negative == y.negative && x.exponent == y.exponent && same_digits(&x, &y);
+	if (x.counted != y.counted)
+		return x.counted ? -1 : 1;
+	if (!x.counted)
+		return slice_order(a, b);
+	if (x.negative != y.negative)
+		return x.negative ? -1 : 1;
+	if (x.exponent != y.exponent)
+		return x.exponent < y.exponent ? -1 : 1;
+	return order_digits(&x, &y);
+}
+
+bool rddr_json_same_number(struct slice a, struct slice b)
+{
+	return rddr_json_order_numbers(a, b) == 0;
 }

@@ -64,6 +64,11 @@ int rddr_json_sort_keys(struct json_doc *doc, uint32_t object);
  */
 bool rddr_json_same_number(struct slice a, struct slice b);
 
+/*
+ * An order of numbers in which those that are the same are equal, and nothing more: it is not that of their values.
+ */
+int rddr_json_order_numbers(struct slice a, struct slice b);
+
 /* "an object", ... */
 const char *rddr_json_type_name(enum json_type type);
 

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "json_compare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "span_limits.h"
+#include "spans.h"
+
+/* One walk over all documents at once. */
+struct walk {
+	struct body *body;
+	struct json_docs *docs;
+	struct body_result *result;
+	unsigned first; /* instance that is present */
+	unsigned depth;
+	struct slice path[JSON_DEPTH];
+	char numbers[JSON_DEPTH][12]; /* texts of array indices in the path */
+	struct spans_result spans;
+};
+
+/* The node that each instance has in one place. */
+struct place {
+	uint32_t at[RDDR_MAX_INSTANCES];
+};
+
+static enum rddr_verdict compare_values(struct walk *w, const struct place *place);
+
+static bool present(const struct walk *w, unsigned i)
+{
+	return !(w->docs->absent >> i & 1);
+}
+
+static struct json_node *node_of(const struct walk *w, const struct place *place, unsigned i)
+{
+	return &w->docs->doc[i].nodes[place->at[i]];
+}
+
+static struct slice written(const struct walk *w, const struct place *place, unsigned i)
+{
+	const struct json_node *node = node_of(w, place, i);
+
+	return slice_cut(w->docs->doc[i].text, node->at, node->len);
+}
+
+static struct slice content(const struct walk *w, const struct place *place, unsigned i)
+{
+	return rddr_json_text(&w->docs->doc[i], node_of(w, place, i)->text);
+}
+
+/* ---- pointers ---- */
+
+static void put(char *buf, size_t size, size_t *at, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len && *at + 1 < size; i++)
+		buf[(*at)++] = text[i];
+}
+
+void rddr_json_pointer(const struct slice path[], unsigned depth, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < depth; i++) {
+		put(buf, size, &at, "/", 1);
+		for (size_t k = 0; k < path[i].len; k++) {
+			uint8_t c = path[i].data[k];
+
+			if (c == '~' || c == '/')
+				put(buf, size, &at, c == '~' ? "~0" : "~1", 2);
+			else
+				put(buf, size, &at, c < ' ' || c == 0x7f ? "?" : (const char *)&path[i].data[k], 1);
+		}
+	}
+	/* Not in the middle of a character. */
+	while (at + 1 == size && at > 0 && ((uint8_t)buf[at - 1] & 0x80)) {
+		bool lead = (uint8_t)buf[--at] >= 0xc0;
+
+		if (lead)
+			break;
+		size--;
+	}
+	buf[at] = '\0';
+}
+
+static void put_where(struct walk *w)
+{
+	struct rddr_finding *f = &w->result->finding;
+
+	rddr_json_pointer(w->path, w->depth, f->where, sizeof(f->where));
+	if (w->depth == 0)
+		snprintf(f->where, sizeof(f->where), "the JSON document");
+}
+
+/* A name for the place that is the same in every answer; a hash stands for what is too long. */
+static void name_field(const struct walk *w, char field[256])
+{
+	uint64_t hash = rddr_spans_seed();
+	size_t len = 0;
+
+	for (unsigned i = 0; i < w->depth; i++) {
+		hash = rddr_spans_hash(rddr_spans_hash(hash, slice_of("/")), w->path[i]);
+		len += 1 + 2 * w->path[i].len;
+	}
+	if (len > 200) {
+		snprintf(field, 256, "json:#%016llx", (unsigned long long)hash);
+		return;
+	}
+	memcpy(field, "json:", 5);
+	rddr_json_pointer(w->path, w->depth, field + 5, 256 - 5);
+}
+
+/* ---- divergences ---- */
+
+static enum rddr_verdict diverge(struct walk *w, const struct place *place, unsigned who, unsigned other,
+				 const char *why)
+{
+	char here[SPANS_SHOWN], there[SPANS_SHOWN];
+
+	put_where(w);
+	if (!why)
+		return rddr_body_diverge(w->result, who, other, node_of(w, place, who)->at, "%s, where %s was expected",
+					 rddr_spans_show(written(w, place, who), here),
+					 rddr_spans_show(written(w, place, other), there));
+	return rddr_body_diverge(w->result, who, other, node_of(w, place, who)->at, "%s: %s", why,
+				 rddr_spans_show(written(w, place, who), here));
+}
+
+static enum rddr_verdict no_memory(struct walk *w)
+{
+	put_where(w);
+	return rddr_body_diverge(w->result, w->first, w->first == 0 && w->docs->n > 1, 0, "out of memory");
+}
+
+/* Finds who stands alone in a value that each has: the first that has not the most common one. False: all agree. */
+static bool odd_one(const struct walk *w, const uint32_t values[], unsigned *who, unsigned *other)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < w->docs->n; i++) {
+		unsigned votes = 0;
+
+		if (!present(w, i))
+			continue;
+		for (unsigned k = 0; k < w->docs->n; k++)
+			votes += present(w, k) && values[k] == values[i];
+		if (votes > most) {
+			most = votes;
+			*other = i;
+		}
+	}
+	for (*who = 0; *who < w->docs->n; (*who)++)
+		if (present(w, *who) && values[*who] != values[*other])
+			return true;
+	return false;
+}
+
+/* ---- scalars ---- */
+
+static bool same_value(const struct walk *w, const struct place *place, unsigned i, unsigned k)
+{
+	if (node_of(w, place, i)->type == JSON_NUMBER)
+		return rddr_json_same_number(written(w, place, i), written(w, place, k));
+	return slice_equal(content(w, place, i), content(w, place, k));
+}
+
+/* The first that differs from instance k, from from on; n when there is none. */
+static unsigned differs(const struct walk *w, const struct place *place, unsigned from, unsigned k)
+{
+	for (unsigned i = from; i < w->docs->n; i++)
+		if (present(w, i) && !same_value(w, place, i, k))
+			return i;
+	return w->docs->n;
+}
+
+/* Whether instance i's value may stand where the pair has its own. */
+static bool fits(const struct walk *w, const struct place *place, unsigned i, const char **why)
+{
+	struct span_limits limits;
+
+	*why = "";
+	/* There is no other boolean to be had. */
+	if (node_of(w, place, i)->type == JSON_BOOLEAN)
+		return true;
+	rddr_span_limits_set(&limits, content(w, place, 0), content(w, place, 1));
+	/* It is a number for sure: that is all a class could say. */
+	if (node_of(w, place, i)->type == JSON_NUMBER)
+		limits.class = NOISE_CLASS_TOKEN;
+	return rddr_span_limits_hold(&limits, content(w, place, i), why);
+}
+
+static void collect(const struct walk *w, const struct place *place, struct slice values[])
+{
+	for (unsigned i = 0; i < w->docs->n; i++)
+		values[i] = present(w, i) ? content(w, place, i) : (struct slice){0};
+}
+
+static bool was_noise(const struct walk *w, const char *field)
+{
+	const struct body_conf *conf = &w->body->conf;
+
+	return conf->host->was_noise && conf->host->was_noise(conf->ctx, field);
+}
+
+/* Notes that instance 0's value, or len bytes of it, is noise, and tells of it. */
+static enum rddr_verdict note(struct walk *w, const char *field, size_t at, size_t len, const struct slice values[])
+{
+	const struct body_conf *conf = &w->body->conf;
+
+	if (rddr_body_unit_noise(w->body, at, len) < 0)
+		return no_memory(w);
+	if (conf->host->noise)
+		conf->host->noise(conf->ctx, field, values, conf->n);
+	return RDDR_AGREE;
+}
+
+/* A number or a boolean: noise as a whole. */
+static enum rddr_verdict compare_whole(struct walk *w, const struct place *place)
+{
+	bool pair_differs = !same_value(w, place, 0, 1);
+	struct slice values[RDDR_MAX_INSTANCES];
+	const char *why;
+	char field[256];
+
+	name_field(w, field);
+	if (!pair_differs && !was_noise(w, field))
+		return diverge(w, place, differs(w, place, 2, 0), 0, NULL);
+	for (unsigned i = 2; i < w->docs->n; i++)
+		if (present(w, i) && !fits(w, place, i, &why))
+			return diverge(w, place, i, 0, why);
+	collect(w, place, values);
+	return note(w, field, node_of(w, place, 0)->at, node_of(w, place, 0)->len, values);
+}
+
+/* A string: spans of it are noise. */
+static enum rddr_verdict compare_text(struct walk *w, const struct place *place)
+{
+	const struct json_node *node = node_of(w, place, 0);
+	struct slice values[RDDR_MAX_INSTANCES];
+	bool as_written = node->text.at < w->docs->doc[0].text.len;
+	enum spans_verdict verdict;
+	char field[256];
+
+	collect(w, place, values);
+	w->spans.skeleton = rddr_spans_seed();
+	verdict = rddr_spans_compare(values, w->docs->n, w->docs->absent, true, &w->spans);
+	name_field(w, field);
+	if (verdict == SPANS_SAME)
+		return RDDR_AGREE;
+	if (verdict == SPANS_DIFFER || (verdict == SPANS_CHANCE && !was_noise(w, field)))
+		return diverge(w, place, w->spans.instance, w->spans.other, w->spans.why);
+	for (size_t k = 0; k < w->spans.n; k++) {
+		const struct span *s = &w->spans.spans[k];
+		/* Where there are escapes, the whole string is charged, once. */
+		size_t at = as_written ? node->text.at + s->at : node->at;
+		size_t len = as_written ? s->len : k == 0 ? node->len : 0;
+
+		if (note(w, field, at, len, w->spans.values[k]) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+	}
+	return RDDR_AGREE;
+}
+
+static enum rddr_verdict compare_scalars(struct walk *w, const struct place *place, bool exact)
+{
+	uint32_t values[RDDR_MAX_INSTANCES] = {0};
+	unsigned who = differs(w, place, w->first + 1, w->first), other = w->first;
+
+	if (who == w->docs->n)
+		return RDDR_AGREE;
+	if (w->docs->filter && !exact)
+		return node_of(w, place, 0)->type == JSON_STRING ? compare_text(w, place) : compare_whole(w, place);
+	/* Everybody's value is the lowest instance that has the same. */
+	for (unsigned i = 0; i < w->docs->n; i++) {
+		values[i] = i;
+		for (unsigned k = i; present(w, i) && k-- > 0;)
+			if (present(w, k) && same_value(w, place, i, k))
+				values[i] = k;
+	}
+	odd_one(w, values, &who, &other);
+	return diverge(w, place, who, other, NULL);
+}
+
+/* ---- arrays and objects ---- */
+
+static enum rddr_verdict compare_counts(struct walk *w, const struct place *place)
+{
+	uint32_t counts[RDDR_MAX_INSTANCES] = {0};
+	unsigned who, other = w->first;
+
+	for (unsigned i = 0; i < w->docs->n; i++)
+		counts[i] = present(w, i) ? node_of(w, place, i)->count : 0;
+	if (!odd_one(w, counts, &who, &other))
+		return RDDR_AGREE;
+	put_where(w);
+	return rddr_body_diverge(w->result, who, other, node_of(w, place, who)->at, "%u items, where %u were expected",
+				 counts[who], counts[other]);
+}
+
+static void first_member(const struct walk *w, const struct place *place, struct place *member)
+{
+	for (unsigned i = 0; i < w->docs->n; i++)
+		member->at[i] = present(w, i) ? node_of(w, place, i)->child : JSON_NONE;
+}
+
+/* Members that are JSON_NONE stay so. */
+static void next_member(const struct walk *w, struct place *member, uint32_t who)
+{
+	for (unsigned i = 0; i < w->docs->n; i++)
+		if (present(w, i) && (who >> i & 1) && member->at[i] != JSON_NONE)
+			member->at[i] = node_of(w, member, i)->next;
+}
+
+static struct slice key_of(const struct walk *w, const struct place *member, unsigned i)
+{
+	return rddr_json_text(&w->docs->doc[i], node_of(w, member, i)->key);
+}
+
+/* Whether all have the same keys, in the order in which they stand; member is then left where they do not. */
+static bool same_keys(const struct walk *w, struct place *member)
+{
+	for (; member->at[w->first] != JSON_NONE; next_member(w, member, UINT32_MAX))
+		for (unsigned i = w->first + 1; i < w->docs->n; i++)
+			if (present(w, i) && (member->at[i] == JSON_NONE ||
+					      !slice_equal(key_of(w, member, i), key_of(w, member, w->first))))
+				return false;
+	for (unsigned i = 0; i < w->docs->n; i++)
+		if (present(w, i) && member->at[i] != JSON_NONE)
+			return false;
+	return true;
+}
+
+/* Keys are in order, and member stands where they are not the same: says which key it is, and who has it. */
+static enum rddr_verdict diverge_key(struct walk *w, const struct place *place, const struct place *member)
+{
+	uint32_t has[RDDR_MAX_INSTANCES] = {0};
+	struct slice key = {0};
+	unsigned with = w->docs->n, who, other = w->first;
+	char shown[SPANS_SHOWN];
+
+	for (unsigned i = 0; i < w->docs->n; i++) {
+		if (!present(w, i) || member->at[i] == JSON_NONE)
+			continue;
+		if (with == w->docs->n || slice_order(key_of(w, member, i), key) < 0) {
+			with = i;
+			key = key_of(w, member, i);
+		}
+	}
+	for (unsigned i = 0; i < w->docs->n; i++)
+		has[i] = present(w, i) && member->at[i] != JSON_NONE && slice_equal(key_of(w, member, i), key);
+	odd_one(w, has, &who, &other);
+	put_where(w);
+	return rddr_body_diverge(w->result, who, other, node_of(w, has[who] ? member : place, who)->at, "%s %s",
+				 has[who] ? "has a key more than expected:" : "lacks the key",
+				 rddr_spans_show(key, shown));
+}
+
+static enum rddr_verdict compare_objects(struct walk *w, const struct place *place)
+{
+	struct place member;
+
+	first_member(w, place, &member);
+	if (!same_keys(w, &member)) {
+		for (unsigned i = 0; i < w->docs->n; i++)
+			if (present(w, i) && rddr_json_sort_keys(&w->docs->doc[i], place->at[i]) < 0)
+				return no_memory(w);
+		first_member(w, place, &member);
+		if (!same_keys(w, &member))
+			return diverge_key(w, place, &member);
+	}
+	first_member(w, place, &member);
+	for (; member.at[w->first] != JSON_NONE; next_member(w, &member, UINT32_MAX)) {
+		w->path[w->depth++] = key_of(w, &member, w->first);
+		if (compare_values(w, &member) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+		w->depth--;
+	}
+	return RDDR_AGREE;
+}
+
+static void push_number(struct walk *w, unsigned number)
+{
+	char *text = w->numbers[w->depth];
+
+	snprintf(text, sizeof(w->numbers[0]), "%u", number);
+	w->path[w->depth++] = slice_of(text);
+}
+
+/* ---- arrays in any order ---- */
+
+/* Orders values of one document, so that those that are to be compared come to the same places in each. */
+struct order {
+	struct walk *w;
+	struct json_doc *doc;
+};
+
+static int order_values(const struct order *o, uint32_t a, uint32_t b);
+
+static int order_members(const struct order *o, const struct json_node *x, const struct json_node *y)
+{
+	const struct json_doc *doc = o->doc;
+	struct walk *w = o->w;
+	uint32_t a = x->child, b = y->child;
+	int order = 0;
+
+	while (order == 0 && a != JSON_NONE && b != JSON_NONE) {
+		const struct json_node *m = &doc->nodes[a], *n = &doc->nodes[b];
+
+		if (x->type == JSON_OBJECT) {
+			order = slice_order(rddr_json_text(doc, m->key), rddr_json_text(doc, n->key));
+			w->path[w->depth] = rddr_json_text(doc, m->key);
+		} else {
+			w->path[w->depth] = slice_of("0");
+		}
+		w->depth++;
+		if (order == 0)
+			order = order_values(o, a, b);
+		w->depth--;
+		a = m->next;
+		b = n->next;
+	}
+	return order ? order : (a != JSON_NONE) - (b != JSON_NONE);
+}
+
+static int order_values(const struct order *o, uint32_t a, uint32_t b)
+{
+	const struct json_node *x = &o->doc->nodes[a], *y = &o->doc->nodes[b];
+	const struct field_rule *rule = rddr_rules_pointer(o->w->body->conf.rules, o->w->path, o->w->depth);
+	struct slice s = rddr_json_text(o->doc, x->text), t = rddr_json_text(o->doc, y->text);
+
+	/* What is not compared decides nothing here either. */
+	if (rule && rule->action != RULE_COMPARE)
+		return 0;
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	if (x->type == JSON_ARRAY || x->type == JSON_OBJECT)
+		return order_members(o, x, y);
+	if (x->type == JSON_NUMBER)
+		return rddr_json_order_numbers(s, t);
+	return slice_order(s, t);
+}
+
+static int by_value(const void *a, const void *b, void *ctx)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int order = order_values(ctx, x, y);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+/* Nodes are numbered as they were written, so what lies in a value lies between it and the next one's number. */
+static int sort_keys_within(struct json_doc *doc, uint32_t node)
+{
+	uint32_t last = node;
+
+	for (uint32_t i = node; i <= last && i < doc->n; i++) {
+		for (uint32_t m = doc->nodes[i].child; m != JSON_NONE; m = doc->nodes[m].next)
+			last = m > last ? m : last;
+		if (doc->nodes[i].type == JSON_OBJECT && rddr_json_sort_keys(doc, i) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int sort_items(struct walk *w, struct json_doc *doc, uint32_t array)
+{
+	struct order order = {.w = w, .doc = doc};
+	struct json_node *node = &doc->nodes[array];
+	uint32_t *items, n = 0;
+
+	if (node->count < 2)
+		return 0;
+	items = malloc(node->count * sizeof(*items));
+	if (!items || sort_keys_within(doc, array) < 0) {
+		free(items);
+		return -ENOMEM;
+	}
+	for (uint32_t m = node->child; m != JSON_NONE; m = doc->nodes[m].next)
+		items[n++] = m;
+	push_number(w, 0);
+	qsort_r(items, n, sizeof(*items), by_value, &order);
+	w->depth--;
+	node->child = items[0];
+	for (uint32_t i = 0; i < n; i++)
+		doc->nodes[items[i]].next = i + 1 < n ? items[i + 1] : JSON_NONE;
+	free(items);
+	return 0;
+}
+
+static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)
+{
+	struct place item;
+	unsigned number = 0;
+
+	if (compare_counts(w, place) == RDDR_DIVERGE)
+		return RDDR_DIVERGE;
+	if (rddr_rules_unordered(w->body->conf.rules, w->path, w->depth)) {
+		for (unsigned i = 0; i < w->docs->n; i++)
+			if (present(w, i) && sort_items(w, &w->docs->doc[i], place->at[i]) < 0)
+				return no_memory(w);
+	}
+	first_member(w, place, &item);
+	for (; item.at[w->first] != JSON_NONE; next_member(w, &item, UINT32_MAX)) {
+		push_number(w, number++);
+		if (compare_values(w, &item) == RDDR_DIVERGE)
+			return RDDR_DIVERGE;
+		w->depth--;
+	}
+	return RDDR_AGREE;
+}
+
+/* ---- any value ---- */
+
+/* A rule takes the value out of comparison; it is still bounded, and what the client may send back is a scalar. */
+static enum rddr_verdict by_rule(struct walk *w, const struct place *place, const struct field_rule *rule)
+{
+	const struct body_conf *conf = &w->body->conf;
+	struct slice values[RDDR_MAX_INSTANCES];
+	char field[256];
+
+	for (unsigned i = 0; i < w->docs->n; i++) {
+		unsigned other = i == w->first && w->docs->n > 1 ? (i + 1) % w->docs->n : w->first;
+
+		if (!present(w, i))
+			continue;
+		if (node_of(w, place, i)->len > rddr_rules_settings(conf->rules)->max_field)
+			return diverge(w, place, i, other, "the field that a rule names is longer than max-field");
+		if (rule->action != RULE_IGNORE && node_of(w, place, i)->type >= JSON_ARRAY)
+			return diverge(w, place, i, other, "the field that a rule names is no single value");
+	}
+	if (rule->action == RULE_IGNORE || !conf->host->declared)
+		return RDDR_AGREE;
+	name_field(w, field);
+	collect(w, place, values);
+	conf->host->declared(conf->ctx, rule, field, values, conf->n);
+	return RDDR_AGREE;
+}
+
+static enum rddr_verdict compare_values(struct walk *w, const struct place *place)
+{
+	const struct field_rule *rule = rddr_rules_pointer(w->body->conf.rules, w->path, w->depth);
+	uint32_t types[RDDR_MAX_INSTANCES] = {0};
+	unsigned who, other = w->first;
+
+	if (rule && rule->action != RULE_COMPARE)
+		return by_rule(w, place, rule);
+	for (unsigned i = 0; i < w->docs->n; i++)
+		types[i] = present(w, i) ? node_of(w, place, i)->type : 0;
+	if (odd_one(w, types, &who, &other)) {
+		char why[64];
+
+		snprintf(why, sizeof(why), "%s where %s was expected", rddr_json_type_name(types[who]),
+			 rddr_json_type_name(types[other]));
+		return diverge(w, place, who, other, why);
+	}
+	if (types[w->first] == JSON_OBJECT)
+		return compare_objects(w, place);
+	if (types[w->first] == JSON_ARRAY)
+		return compare_arrays(w, place);
+	return compare_scalars(w, place, rule != NULL);
+}
+
+enum rddr_verdict rddr_json_compare(struct body *b, struct json_docs *docs, struct body_result *result)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	struct place root = {0};
+	enum rddr_verdict verdict;
+
+	if (!w)
+		return rddr_body_diverge(result, 0, docs->n > 1, 0, "out of memory");
+	w->body = b;
+	w->docs = docs;
+	w->result = result;
+	while (!present(w, w->first))
+		w->first++;
+	snprintf(b->unit.where, sizeof(b->unit.where), "the JSON document");
+	verdict = compare_values(w, &root);
+	free(w);
+	return verdict;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rules.c - what the rules say of a header, a cookie, a place in a JSON document. rules_read.c reads them, rules_line.c
+ * applies the patterns for lines.
+ */
+#include "rules.h"
+
+#include <stdlib.h>
+
+#include "rules_own.h"
+
+/* What servers and proxies put in of themselves, and what changes with every request. */
+static const char *const ignored[] = {
+	"Date",
+	"Server",
+	"Age",
+	"Via",
+	"Keep-Alive",
+	"Alt-Svc",
+	"NEL",
+	"Report-To",
+	"Reporting-Endpoints",
+	"Server-Timing",
+	"Request-Id",
+	"X-Request-Id",
+	"X-Correlation-Id",
+	"X-Trace-Id",
+	"X-Amz-*",
+	"X-Amzn-*",
+	"X-B3-*",
+	"Traceparent",
+	"Tracestate",
+	"X-Runtime",
+	"X-Response-Time",
+	"X-Powered-By",
+	"X-AspNet-Version",
+	"X-AspNetMvc-Version",
+	"X-Cache",
+	"X-Cache-Hits",
+	"X-Served-By",
+	"X-Timer",
+	"X-Varnish",
+	"CF-Ray",
+	"CF-Cache-Status",
+};
+
+static const struct field_rule ignore_by_default = {.action = RULE_IGNORE, .text = "the headers ignored by default"};
+static const struct field_rule ignore_listed = {.action = RULE_IGNORE, .text = "ignore-headers"};
+static const struct field_rule ignore_others = {.action = RULE_IGNORE, .text = "only-headers"};
+
+const struct rules_settings *rddr_rules_settings(const struct rules *rules)
+{
+	return rules ? &rules->settings : &rddr_rules_defaults;
+}
+
+/* A name, or how it begins and an asterisk. */
+static bool names(const char *pattern, struct slice name)
+{
+	struct slice p = slice_of(pattern);
+
+	if (p.len > 0 && p.data[p.len - 1] == '*')
+		return name.len >= p.len - 1 &&
+		       slice_equal_nocase(slice_cut(name, 0, p.len - 1), slice_cut(p, 0, p.len - 1));
+	return slice_equal_nocase(p, name);
+}
+
+static bool listed(const struct name_list *list, struct slice name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (names(list->names[i], name))
+			return true;
+	return false;
+}
+
+static const struct field_rule *first_named(const struct rules *rules, enum selector selector, struct slice name)
+{
+	for (size_t i = 0; rules && i < rules->n; i++) {
+		const struct rule *rule = &rules->list[i];
+
+		if (rule->selector == selector &&
+		    (selector == SELECT_HEADER ? names(rule->field.text, name)
+					       : slice_equal(slice_of(rule->field.text), name)))
+			return &rule->field;
+	}
+	return NULL;
+}
+
+static const struct field_rule *unless_compare(const struct field_rule *rule)
+{
+	return rule && rule->action == RULE_COMPARE ? NULL : rule;
+}
+
+const struct field_rule *rddr_rules_header(const struct rules *rules, struct slice name)
+{
+	const struct field_rule *rule = first_named(rules, SELECT_HEADER, name);
+
+	if (rule)
+		return unless_compare(rule);
+	if (rules && rules->has_only)
+		return listed(&rules->only, name) ? NULL : &ignore_others;
+	if (rules && listed(&rules->ignore, name))
+		return &ignore_listed;
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		if (names(ignored[i], name))
+			return &ignore_by_default;
+	return NULL;
+}
+
+const struct field_rule *rddr_rules_cookie(const struct rules *rules, struct slice name)
+{
+	return unless_compare(first_named(rules, SELECT_COOKIE, name));
+}
+
+static bool leads_to(const struct pointer *pointer, const struct slice path[], unsigned depth)
+{
+	if (pointer->n != depth)
+		return false;
+	for (unsigned i = 0; i < depth; i++)
+		if (!pointer->any[i] && !slice_equal(slice_of(pointer->keys[i]), path[i]))
+			return false;
+	return true;
+}
+
+const struct field_rule *rddr_rules_pointer(const struct rules *rules, const struct slice path[], unsigned depth)
+{
+	for (size_t i = 0; rules && i < rules->n; i++)
+		if (rules->list[i].selector == SELECT_POINTER && leads_to(&rules->list[i].pointer, path, depth))
+			return &rules->list[i].field;
+	return NULL;
+}
+
+bool rddr_rules_unordered(const struct rules *rules, const struct slice path[], unsigned depth)
+{
+	for (size_t i = 0; rules && i < rules->unordered_n; i++)
+		if (leads_to(&rules->unordered[i], path, depth))
+			return true;
+	return false;
+}
