@@ -169,7 +169,6 @@ static void stopped(const char *service, size_t sessions, size_t up, size_t down
 	}
 	check_memory(sessions, more_kb, what);
 	finish(plays, sessions);
-	/* The allocator keeps some of what was much. */
 	if (!more_kb)
 		check_memory(0, 0, what);
 	free(plays);
@@ -244,10 +243,14 @@ static void ends_in_order(void **state)
 
 int main(void)
 {
+	/* The watched one last: the allocator keeps some of what was much. */
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(client_stops_reading), cmocka_unit_test(server_stops_reading),
-		cmocka_unit_test(many_sessions),	cmocka_unit_test(watched_client_stops_reading),
-		cmocka_unit_test(slow_reader),		cmocka_unit_test(ends_in_order),
+		cmocka_unit_test(client_stops_reading),
+		cmocka_unit_test(server_stops_reading),
+		cmocka_unit_test(many_sessions),
+		cmocka_unit_test(slow_reader),
+		cmocka_unit_test(watched_client_stops_reading),
+		cmocka_unit_test(ends_in_order),
 	};
 
 	return cmocka_run_group_tests_name("stream: memory", tests, begin, end);
