@@ -68,9 +68,10 @@ enum rddr_verdict {
 struct rddr_diff_result {
 	size_t size;			     /* of this structure, set by the host */
 	size_t consumed[RDDR_MAX_INSTANCES]; /* per stream: bytes of the view that need not be shown again */
-	size_t release;		     /* bytes of the source stream (instance 0) to let out now, after what was emitted,
-					counted from the first that was neither released nor discarded; a plugin that has
-					to order its releases between its own bytes calls host->release instead */
+	/* Bytes of the source stream (instance 0) to let out now, after what was emitted, counted from the first that
+	 * was neither released nor discarded. A plugin that has to order its releases between its own bytes calls
+	 * host->release instead. */
+	size_t release;
 	bool boundary;		     /* behind what was consumed, every stream stands between two messages */
 	struct rddr_finding finding; /* with RDDR_DIVERGE */
 };
