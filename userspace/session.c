@@ -274,6 +274,7 @@ static int create_state(struct rddr_session *s)
 		.params = s->service->params,
 		.service = s->service->name,
 		.limit = s->service->limits.buffer,
+		.noise_run = s->service->noise.run,
 		.host = &rddr_host_services,
 		.session = s,
 	};
