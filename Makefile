@@ -125,12 +125,15 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 unit: $(UNIT_TESTS) $(PLUGIN_FILES) ## build and run the unit tests
 	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit $(UNIT_TESTS)
 
+$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/bpf/*.c)): $(BPF_SKELETONS)
+
 # A test of a plugin's own code links that code: tests/unit/diff/bytes.c gets diff/bytes.c and what plugins share.
 $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(DIFF_LIBRARY) $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_DAEMON) $(LIBS_SHARED)
 $(foreach p,$(PLUGINS),$(eval $(BUILD)/tests/unit/diff/$(p): $(BUILD)/obj/diff/$(p).o))
+$(BUILD)/tests/unit/diff/encoding: LIBS_SHARED += -lbrotlienc
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(call say,LD,$@)

@@ -238,8 +238,7 @@ static void weigh_connection(struct http *h, const struct rddr_view views[], con
 		somebody_stays |= h->streams[i].keep_alive;
 	}
 	/* A body that comes although it is answered already would be taken for the next request by some. */
-	h->close = !h->exchange.keep_alive || !somebody_stays || !asked || (h->exchange.expects && h->continued == 0) ||
-		   h->out == OUT_CLOSE;
+	h->close = !h->exchange.keep_alive || !somebody_stays || !asked || h->out == OUT_CLOSE;
 }
 
 static bool opens_tunnel(const struct http *h, const struct http_head *head)

@@ -233,8 +233,10 @@ static enum rddr_verdict compare_field(const struct comparison *c, const struct 
 
 	while (!f->in[first])
 		first++;
-	if (rule && rule->action == RULE_IGNORE)
+	if (rule && rule->action == RULE_IGNORE) {
+		rddr_http_count(c->h, RDDR_COUNTED_RULES_APPLIED, 1);
 		return bounded(c, f);
+	}
 	if (!everywhere)
 		return differ(c, f, lacks, first, "is missing");
 	for (unsigned i = 0; i < c->h->n; i++) {

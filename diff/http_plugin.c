@@ -44,6 +44,7 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 	h->json = json;
 	h->limit = h->settings->max_body < args->limit ? h->settings->max_body : args->limit;
 	h->noise_run = args->noise_run;
+	rddr_http_fields_begin(h);
 	/* Nothing was asked: a server that closes now is dialled again when something is. */
 	h->host->neutral(h->session, 0);
 	*state = h;
@@ -58,6 +59,8 @@ void rddr_http_destroy(void *state)
 	for (unsigned i = 0; i < h->n; i++)
 		rddr_backlog_free(&h->streams[i].payload);
 	rddr_backlog_free(&h->head);
+	rddr_http_edits_free(&h->edits);
+	rddr_http_fields_end(h);
 	free(h);
 }
 

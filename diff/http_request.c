@@ -12,22 +12,14 @@
 /* A body in chunks is checked that far before any of it is passed on, in bytes. */
 #define AHEAD_MAX ((size_t)64 << 10)
 
-#define EDITS_MAX 8
-
-/* Bytes of the view that are to be replaced. */
-struct edit {
-	size_t at, len; /* in the view */
-	struct slice with;
-};
-
 /* One call. */
 struct call {
 	struct http *h;
 	struct slice view;
-	size_t at;     /* everything before it is taken */
-	size_t passed; /* segments were made up to here; nothing was edited while it is 0 and segmented is not set */
-	bool segmented;
-	bool dropped; /* what was taken is for nobody */
+	size_t at;	/* everything before it is taken */
+	size_t passed;	/* segments were made up to here, */
+	bool segmented; /* when they were at all */
+	bool dropped;	/* what was taken is for nobody */
 	const char *why;
 };
 
@@ -53,61 +45,23 @@ static void pass_to(struct call *c, size_t to)
 	c->segmented = true;
 }
 
-/* Edits come in the order of their places. */
-static void apply(struct call *c, const struct edit *edit)
+/* What was found has to be replaced in the request that begins at c->at. */
+static void apply_edits(struct call *c)
 {
-	pass_to(c, edit->at);
-	for (unsigned i = 0; i < c->h->n && edit->with.len; i++)
-		c->h->host->segment_own(c->h->session, i, edit->with.data, edit->with.len);
-	c->passed = edit->at + edit->len;
-}
+	const struct edits *e = &c->h->edits;
 
-/* ---- what has to be another ---- */
+	for (size_t k = 0; k < e->n; k++) {
+		const struct edit *edit = &e->list[k];
+		const uint8_t *own = e->own.data + e->own.from + edit->own;
 
-static size_t place(const struct call *c, struct slice within)
-{
-	return (size_t)(within.data - c->view.data);
-}
-
-/* The whole line of a header, with its end. */
-static struct edit without(const struct call *c, const struct http_header *header)
-{
-	size_t from = place(c, header->name);
-	const uint8_t *lf = memchr(header->name.data, '\n', c->view.len - from);
-
-	return (struct edit){.at = from, .len = (size_t)(lf + 1 - header->name.data)};
-}
-
-static bool is_identity(struct slice value)
-{
-	return slice_equal_nocase(value, slice_of("identity"));
-}
-
-static size_t find_edits(const struct call *c, const struct http_head *head, struct edit edits[EDITS_MAX])
-{
-	size_t n = 0;
-	bool encoding = false;
-
-	if (!head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade)
-		return 0;
-	for (unsigned i = 0; i < head->n && n < EDITS_MAX; i++) {
-		const struct http_header *h = &head->headers[i];
-
-		if (h->kind == HTTP_ACCEPT_ENCODING && c->h->settings->encoding == ENCODING_IDENTITY) {
-			/* One is enough, and says all. */
-			if (encoding || h->value.len == 0)
-				edits[n++] = without(c, h);
-			else if (!is_identity(h->value))
-				edits[n++] = (struct edit){place(c, h->value), h->value.len, slice_of("identity")};
-			encoding = true;
-		} else if (h->kind == HTTP_WEBSOCKET_EXTENSIONS) {
-			/* Compressed frames differ between implementations that say the same. */
-			edits[n++] = without(c, h);
-		} else if (h->kind == HTTP_UPGRADE && rddr_http_list_has(h->value, "h2c")) {
-			edits[n++] = without(c, h);
+		pass_to(c, c->at + edit->at);
+		for (unsigned i = 0; i < c->h->n; i++) {
+			if (edit->own_len[i])
+				c->h->host->segment_own(c->h->session, i, own, edit->own_len[i]);
+			own += edit->own_len[i];
 		}
+		c->passed = c->at + edit->at + edit->len;
 	}
-	return n;
 }
 
 /* ---- the parts of a request ---- */
@@ -135,6 +89,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 	struct request *r = &h->request;
 
 	r->scanned = r->ahead_at = 0;
+	r->said_continue = false;
 	r->chunks = r->ahead = (struct chunks){0};
 	r->left = head->length;
 	switch (rddr_http_request_framing(head)) {
@@ -168,12 +123,50 @@ static enum step look_ahead(struct call *c, size_t head_len)
 	return r->ahead.done || r->ahead_at >= AHEAD_MAX ? STEP_ON : STEP_WAIT;
 }
 
+/* A body in which tokens are looked for has to be there first. */
+static enum step await_body(struct call *c, const struct http_head *head, struct slice *body)
+{
+	static const char leave[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct request *r = &c->h->request;
+	struct slice rest = rest_of(c);
+
+	*body = (struct slice){0};
+	if (!rddr_http_searches_body(c->h, head))
+		return STEP_ON;
+	if (rest.len - head->len >= head->length) {
+		*body = slice_cut(rest, head->len, (size_t)head->length);
+		return STEP_ON;
+	}
+	/* The client waits for leave, and the instances cannot be asked before they are told the length. */
+	if (head->expects && !r->said_continue && rest.len == head->len) {
+		c->h->host->emit(c->h->session, RDDR_LONE, leave, sizeof(leave) - 1);
+		r->said_continue = true;
+	}
+	return STEP_WAIT;
+}
+
+static enum step pass_head(struct call *c, struct http_head *head, struct slice body)
+{
+	struct http *h = c->h;
+
+	if (rddr_http_find_edits(h, rest_of(c), head, body) < 0) {
+		c->why = "no memory to translate it with";
+		return STEP_REJECT;
+	}
+	apply_edits(c);
+	/* Leave is given once. */
+	head->expects &= !h->request.said_continue;
+	begin_exchange(h, head);
+	enter_body(h, head);
+	c->at += head->len;
+	return STEP_ON;
+}
+
 static enum step take_head(struct call *c)
 {
 	struct http *h = c->h;
-	struct slice rest = rest_of(c);
-	struct http_head head;
-	struct edit edits[EDITS_MAX];
+	struct slice rest = rest_of(c), body;
+	struct http_head head; /* not cleared: it is large */
 	int64_t len;
 	enum step step = STEP_ON;
 
@@ -182,7 +175,7 @@ static enum step take_head(struct call *c)
 	len = rddr_http_head_end(rest, &h->request.scanned, &c->why);
 	if (len == 0 && rest.len < h->settings->max_head)
 		return STEP_WAIT;
-	if (len == 0 || (size_t)len > h->settings->max_head) {
+	if (len == 0 || len > (int64_t)h->settings->max_head) {
 		c->why = "a head longer than max-head";
 		return STEP_REJECT;
 	}
@@ -191,16 +184,9 @@ static enum step take_head(struct call *c)
 	/* Who waits for leave to send the body has to be given it first. */
 	if (head.chunked && !head.expects)
 		step = look_ahead(c, (size_t)len);
-	if (step != STEP_ON)
-		return step;
-
-	size_t n = find_edits(c, &head, edits);
-	for (size_t i = 0; i < n; i++)
-		apply(c, &edits[i]);
-	begin_exchange(h, &head);
-	enter_body(h, &head);
-	c->at += (size_t)len;
-	return STEP_ON;
+	if (step == STEP_ON)
+		step = await_body(c, &head, &body);
+	return step == STEP_ON ? pass_head(c, &head, body) : step;
 }
 
 static enum step take_length(struct call *c)
@@ -286,6 +272,7 @@ enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, 
 		return RDDR_MODIFY_HOLD;
 	if (step != STEP_REJECT)
 		return RDDR_MODIFY_WAIT;
+	rddr_http_count(h, RDDR_COUNTED_REJECTED, 1);
 	snprintf(result->why, sizeof(result->why), "%s", c.why);
 	return RDDR_REJECT;
 }

@@ -6,7 +6,8 @@
  * always belongs to the one request there is, a server may close between two exchanges, and what an answer taught is
  * known when the next request is read.
  *
- *	http_request.c	what the client says: checked strictly, rewritten where it must be, given to the instances
+ *	http_request.c	what the client says: checked strictly, given to the instances
+ *	http_rewrite.c	what of it each instance has to be told in its own way
  *	http_answer.c	what the instances say: heads gathered, interim answers, the way an answer goes
  *	http_compare.c	heads compared
  *	http_head.c	heads written anew
@@ -24,19 +25,32 @@
 #include "rddr_diff.h"
 #include "rules.h"
 #include "slice.h"
+#include "tokens.h"
 
 /* An answer of known length up to that many bytes is judged whole, so that a denial can take its place. */
 #define HTTP_WHOLE_MAX ((size_t)16 << 10)
-
-/* What diff-params say; one for the service. */
-struct http_params {
-	struct rules *rules;
-};
 
 /* Bytes of one's own that come and go in order. Zeroed: empty. */
 struct backlog {
 	uint8_t *data;
 	size_t from, len, room; /* len bytes from from on */
+};
+
+/* Bytes of a request that are replaced. */
+struct edit {
+	size_t at, len; /* from the request's beginning */
+	size_t own;	/* where the bytes instead begin, in edits.own: all the instances' one after the other */
+	uint32_t own_len[RDDR_MAX_INSTANCES];
+};
+
+/* In the order of their places. Zeroed: none. */
+struct edits {
+	struct edit *list;
+	size_t n, room;
+	struct backlog own;
+	size_t length; /* 1 + the index of the one that replaces Content-Length's value; 0: none does */
+	int64_t grows[RDDR_MAX_INSTANCES]; /* how much longer the body becomes */
+	unsigned tokens;
 };
 
 /* What is asked and not answered yet. */
@@ -66,6 +80,7 @@ struct request {
 	struct chunks chunks;
 	struct chunks ahead; /* of a body that is checked before its head is passed on, */
 	size_t ahead_at;     /* and how far, counted from the head's beginning */
+	bool said_continue;  /* the client was given leave to send the body that is waited for */
 };
 
 enum answer_phase {
@@ -109,7 +124,11 @@ struct http {
 	size_t limit; /* what a comparator may want to see at once */
 	size_t noise_run;
 
+	struct rddr_table *token_table, *noise_table; /* the service's; NULL: there is none */
+	struct tokens *tokens; /* NULL as long as there was nothing to learn and nothing to find */
+
 	struct request request;
+	struct edits edits; /* of the request that is passed on */
 	struct exchange exchange;
 
 	enum answer_phase phase;
@@ -125,7 +144,6 @@ struct http {
 
 	uint64_t judged;     /* bytes of instance 0's payload */
 	struct backlog head; /* written anew, goes out with the first of the body */
-	const char *field;   /* where the comparator stands, when it is not in a body */
 
 	struct answer_stream streams[]; /* n */
 };
@@ -138,6 +156,17 @@ static inline bool rddr_http_present(const struct rddr_view *view)
 /* ---- http_request.c ---- */
 
 enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, struct rddr_modify_result *result);
+
+/* ---- http_rewrite.c ---- */
+
+/*
+ * Finds what has to be replaced in a request: bytes begin with the head; body is all of the body, or empty where it is
+ * not searched. The result is in h->edits. 0 or -ENOMEM.
+ */
+int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_head *head, struct slice body);
+/* Whether tokens can be in a body of that kind and length, so that it has to be there as a whole first. */
+bool rddr_http_searches_body(struct http *h, const struct http_head *head);
+void rddr_http_edits_free(struct edits *e);
 
 /* ---- http_answer.c ---- */
 
@@ -196,11 +225,18 @@ void rddr_backlog_free(struct backlog *b);
 
 extern const struct body_host rddr_http_body_host; /* ctx is the struct http */
 
+/* Gets what the session needs of the service's tables. */
+void rddr_http_fields_begin(struct http *h);
+void rddr_http_fields_end(struct http *h);
+/* The session's tokens; NULL: nothing can be found, or kept. */
+struct tokens *rddr_http_tokens(struct http *h, bool to_learn);
+
 /* Whether the pair showed noise in that field lately, in whatever session. */
 bool rddr_http_was_noise(struct http *h, const char *field);
 /* The pair shows noise there: remembers the field, and what each instance has as tokens. */
 void rddr_http_note_noise(struct http *h, const char *field, const struct slice values[]);
-/* A rule says that the values are to be translated when the client sends them back. */
+/* A rule says what to do with the values; tokens are remembered. */
+void rddr_http_count(const struct http *h, enum rddr_counted what, uint64_t n);
 void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[]);
 
 /* ---- http_plugin.c ---- */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http_rewrite.c - what of a request each instance has to be told in its own way.
+ *
+ * Tokens are looked for in the target, in the values of headers, and in bodies of known length and of a kind that
+ * people and programs write text in. Besides, instances are asked for answers without a coding, WebSockets are opened
+ * without compression, and nobody is offered HTTP/2.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "http_session.h"
+
+struct search {
+	struct http *h;
+	const uint8_t *base; /* the request's beginning */
+	size_t text;	     /* where the text that is searched begins */
+	bool in_body;
+	bool failed; /* no memory */
+};
+
+void rddr_http_edits_free(struct edits *e)
+{
+	free(e->list);
+	rddr_backlog_free(&e->own);
+	*e = (struct edits){0};
+}
+
+static void clear(struct edits *e)
+{
+	e->n = e->length = 0;
+	e->tokens = 0;
+	rddr_backlog_take(&e->own, e->own.len);
+	memset(e->grows, 0, sizeof(e->grows));
+}
+
+static struct edit *add(struct edits *e, size_t at, size_t len)
+{
+	if (e->n == e->room) {
+		size_t room = e->room ? 2 * e->room : 8;
+		struct edit *list = realloc(e->list, room * sizeof(*list));
+
+		if (!list)
+			return NULL;
+		e->list = list;
+		e->room = room;
+	}
+	e->list[e->n] = (struct edit){.at = at, .len = len, .own = e->own.len};
+	return &e->list[e->n++];
+}
+
+/* The same bytes for all. */
+static int replace(const struct http *h, struct edits *e, size_t at, size_t len, struct slice with)
+{
+	struct edit *edit = add(e, at, len);
+
+	if (!edit)
+		return -ENOMEM;
+	for (unsigned i = 0; i < h->n; i++) {
+		if (rddr_backlog_put(&e->own, with.data, with.len) < 0)
+			return -ENOMEM;
+		edit->own_len[i] = (uint32_t)with.len;
+	}
+	return 0;
+}
+
+/* The whole line of a header, with its end. */
+static int leave_out(const struct http *h, struct edits *e, struct slice bytes, const struct http_header *header)
+{
+	size_t from = (size_t)(header->name.data - bytes.data);
+	const uint8_t *lf = memchr(header->name.data, '\n', bytes.len - from);
+
+	return replace(h, e, from, (size_t)(lf + 1 - header->name.data), (struct slice){0});
+}
+
+static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])
+{
+	struct search *s = ctx;
+	struct edits *e = &s->h->edits;
+	struct edit *edit = add(e, s->text + offset, len);
+
+	if (!edit) {
+		s->failed = true;
+		return;
+	}
+	for (unsigned i = 0; i < s->h->n; i++) {
+		s->failed |= rddr_backlog_put(&e->own, values[i].data, values[i].len) < 0;
+		edit->own_len[i] = (uint32_t)values[i].len;
+		if (s->in_body)
+			e->grows[i] += (int64_t)values[i].len - (int64_t)len;
+	}
+	e->tokens++;
+}
+
+static int search(struct search *s, struct tokens *tokens, struct slice text)
+{
+	if (!tokens || text.len < s->h->settings->token_min)
+		return 0;
+	s->text = (size_t)(text.data - s->base);
+	rddr_tokens_find(tokens, text, on_token, s);
+	return s->failed ? -ENOMEM : 0;
+}
+
+/* What a browser says of itself and of what it takes is no token of ours, and is much of a request. */
+static bool is_searched(const struct http_header *header)
+{
+	static const char *const not_these[] = {"User-Agent", "Accept-Language", "Cache-Control", "Pragma"};
+
+	if (header->kind != HTTP_PLAIN)
+		return false;
+	for (size_t i = 0; i < sizeof(not_these) / sizeof(not_these[0]); i++) {
+		if (slice_equal_nocase(header->name, slice_of(not_these[i])))
+			return false;
+	}
+	return true;
+}
+
+static int edit_header(struct search *s, struct tokens *tokens, struct slice bytes, const struct http_head *head,
+		       const struct http_header *header)
+{
+	struct http *h = s->h;
+	struct edits *e = &h->edits;
+	bool first = rddr_http_header(head, header->kind) == header;
+
+	switch (header->kind) {
+	case HTTP_ACCEPT_ENCODING:
+		if (h->settings->encoding != ENCODING_IDENTITY ||
+		    slice_equal_nocase(header->value, slice_of("identity")))
+			return 0;
+		/* One says all. */
+		if (!first || header->value.len == 0)
+			return leave_out(h, e, bytes, header);
+		return replace(h, e, (size_t)(header->value.data - bytes.data), header->value.len,
+			       slice_of("identity"));
+	case HTTP_WEBSOCKET_EXTENSIONS:
+		/* Compressed frames differ between implementations that say the same. */
+		return leave_out(h, e, bytes, header);
+	case HTTP_UPGRADE:
+		return rddr_http_list_has(header->value, "h2c") ? leave_out(h, e, bytes, header) : 0;
+	case HTTP_EXPECT:
+		return h->request.said_continue ? leave_out(h, e, bytes, header) : 0;
+	case HTTP_CONTENT_LENGTH:
+		if (replace(h, e, (size_t)(header->value.data - bytes.data), header->value.len, header->value) < 0)
+			return -ENOMEM;
+		e->length = e->n;
+		return 0;
+	default:
+		return is_searched(header) ? search(s, tokens, header->value) : 0;
+	}
+}
+
+/* The length that each instance is told, behind everything else in edits.own. */
+static int correct_length(struct http *h, uint64_t length)
+{
+	struct edits *e = &h->edits;
+	struct edit *edit = &e->list[e->length - 1];
+	char text[24];
+
+	edit->own = e->own.len;
+	for (unsigned i = 0; i < h->n; i++) {
+		int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)(length + (uint64_t)e->grows[i]));
+
+		if (rddr_backlog_put(&e->own, text, (size_t)len) < 0)
+			return -ENOMEM;
+		edit->own_len[i] = (uint32_t)len;
+	}
+	return 0;
+}
+
+/* Whether there can be anything to do at all. */
+static bool nothing_to_do(const struct http *h, const struct http_head *head, const struct tokens *tokens)
+{
+	return !tokens && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade && !h->request.said_continue;
+}
+
+bool rddr_http_searches_body(struct http *h, const struct http_head *head)
+{
+	const struct http_header *type = rddr_http_header(head, HTTP_CONTENT_TYPE);
+
+	if (rddr_http_request_framing(head) != HTTP_LENGTH || !type || head->length > h->settings->max_body ||
+	    head->len + head->length > h->limit || head->first[HTTP_CONTENT_ENCODING] || !rddr_http_tokens(h, false))
+		return false;
+	return rddr_http_list_has(type->value, "application/x-www-form-urlencoded") ||
+	       rddr_http_list_has(type->value, "application/json") ||
+	       rddr_http_list_has(type->value, "multipart/form-data") ||
+	       (type->value.len > 5 && strncasecmp((const char *)type->value.data, "text/", 5) == 0) ||
+	       memmem(type->value.data, type->value.len, "+json", 5);
+}
+
+int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_head *head, struct slice body)
+{
+	struct tokens *tokens = rddr_http_tokens(h, false);
+	struct search s = {.h = h, .base = bytes.data};
+	int r;
+
+	clear(&h->edits);
+	if (nothing_to_do(h, head, tokens))
+		return 0;
+	r = search(&s, tokens, head->target);
+	for (unsigned i = 0; i < head->n && r == 0; i++)
+		r = edit_header(&s, tokens, bytes, head, &head->headers[i]);
+	s.in_body = true;
+	if (r == 0)
+		r = search(&s, tokens, body);
+	if (r == 0 && h->edits.length)
+		r = correct_length(h, head->length);
+	/* One that stays what it was is none. */
+	if (r == 0 && h->edits.n == 1 && h->edits.length)
+		clear(&h->edits);
+	rddr_http_count(h, RDDR_COUNTED_TOKENS_REPLACED, h->edits.tokens);
+	return r;
+}

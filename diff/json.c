@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * json.c - diff-class json: http, whose answers have to be JSON. See rddr-json(7).
+ */
+#include "http_session.h"
+
+static int create(const struct rddr_diff_create *args, void **state)
+{
+	return rddr_http_create(args, true, state);
+}
+
+const struct rddr_diff_plugin rddr_diff_plugin = {
+	.abi = RDDR_DIFF_ABI,
+	.size = sizeof(rddr_diff_plugin),
+	.name = "json",
+	.validate_params = rddr_http_validate,
+	.free_params = rddr_http_free_params,
+	.create = create,
+	.destroy = rddr_http_destroy,
+	.diff_traffic = rddr_http_diff_traffic,
+	.modify_traffic = rddr_http_modify_traffic,
+	.render_denial = rddr_http_render_denial,
+};
