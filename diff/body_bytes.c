@@ -250,8 +250,13 @@ static enum rddr_verdict take_noise(struct byte_judge *b, const struct rddr_view
 {
 	size_t noise = s->doubtful, end = noise;
 
-	if (noise == 0)
+	if (noise == 0) {
+		snprintf(result->finding.why, sizeof(result->finding.why),
+			 "differs, and nothing followed that would make it noise of the pair");
+		diverge(result, s->who, 0, 0);
+		result->doubtful = true;
 		return RDDR_WAIT;
+	}
 	if (!b->charge_noise(b->ctx, noise))
 		return diverge_budget(0, result);
 	b->walk = s->walk;

@@ -74,6 +74,8 @@ struct rddr_diff_result {
 	size_t release;
 	bool boundary;		     /* behind what was consumed, every stream stands between two messages */
 	struct rddr_finding finding; /* with RDDR_DIVERGE */
+	bool doubtful; /* with RDDR_WAIT: what is in view differs (the finding says where) unless what comes next
+			  explains it; when nothing comes within the skew deadline, it is a divergence */
 };
 
 enum rddr_modify {

@@ -100,12 +100,12 @@ static enum rddr_verdict take_everything(const struct rddr_view *views, unsigned
 }
 
 /* Books what the plugin took. False: it broke the contract. */
-static bool take(struct rddr_session *s, const struct rddr_view *views, const struct rddr_diff_result *result)
+static bool take(struct rddr_session *s, const struct rddr_diff_result *result)
 {
 	struct stream *source = &s->many[0].in;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		if (result->consumed[i] > views[i].len)
+		if (result->consumed[i] > (present(&s->many[i]) ? rddr_stream_unconsumed(&s->many[i].in) : 0))
 			return false;
 	}
 	for (unsigned i = 0; i < s->n; i++)
@@ -126,34 +126,41 @@ static void trim_absent_and_judged(struct rddr_session *s)
 		rddr_endpoint_reclaim(&s->many[i], s->many[i].in.consumed);
 }
 
+static enum rddr_verdict call_plugin(struct rddr_session *s, struct rddr_diff_result *result)
+{
+	struct rddr_view views[RDDR_MAX_INSTANCES] = {0};
+	unsigned n = fill_views(s, views);
+
+	memset(result, 0, sizeof(*result));
+	result->size = sizeof(*result);
+	return s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, result)
+				    : take_everything(views, n, result);
+}
+
 /* One call of the plugin. True when it took something. */
 static bool ask_plugin(struct rddr_session *s)
 {
-	struct rddr_view views[RDDR_MAX_INSTANCES] = {0};
 	struct rddr_diff_result result;
-	unsigned n = fill_views(s, views);
 	uint64_t released = s->many[0].in.released;
 	size_t emitted = s->lone.out.bytes;
-	enum rddr_verdict verdict;
+	enum rddr_verdict verdict = call_plugin(s, &result);
 	bool everybody_has = true;
 
-	memset(&result, 0, sizeof(result));
-	result.size = sizeof(result);
-	verdict = s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, &result)
-				       : take_everything(views, n, &result);
 	if (verdict == RDDR_DIVERGE) {
 		rddr_verdict_divergence(s, RDDR_DENIED_DIVERGENCE, &result.finding);
 		return s->phase == SESSION_OPEN && s->comparing;
 	}
-	if (!take(s, views, &result)) {
+	if (!take(s, &result)) {
 		s->failed = true;
 		return false;
 	}
 
 	bool took = s->many[0].in.released != released || s->lone.out.bytes != emitted;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct stream *in = &s->many[i].in;
+
 		took |= result.consumed[i] > 0;
-		everybody_has &= views[i].len > result.consumed[i] || views[i].end != RDDR_END_OPEN;
+		everybody_has &= !present(&s->many[i]) || rddr_stream_unconsumed(in) || in->end != RDDR_END_OPEN;
 	}
 	if (took)
 		s->boundary = result.boundary;
@@ -162,6 +169,7 @@ static bool ask_plugin(struct rddr_session *s)
 		s->stirred = true;
 	}
 	s->fanin_waits = verdict == RDDR_WAIT && everybody_has;
+	s->doubtful = verdict == RDDR_WAIT && result.doubtful;
 	trim_absent_and_judged(s);
 	return took;
 }
@@ -337,6 +345,13 @@ static bool name_the_late(struct rddr_session *s)
 	}
 	if (e.ended + e.reset && all_consumed(s)) {
 		early_end(s, &e);
+		return true;
+	}
+	if (s->doubtful) {
+		struct rddr_diff_result result;
+
+		call_plugin(s, &result);
+		rddr_verdict_divergence(s, RDDR_DENIED_DIVERGENCE, &result.finding);
 		return true;
 	}
 	/* All have the same and the plugin waits for more of it: nobody is late. */
