@@ -120,14 +120,16 @@ static enum rddr_verdict judge_part(struct lines *l, const struct row *row, cons
 	const struct body_conf *conf = &l->base.conf;
 	struct spans_result *r = &l->spans;
 	enum spans_verdict verdict;
+	unsigned first = 0;
 	char field[32];
 
-	r->skeleton = *hash;
 	verdict = rddr_spans_compare(part, conf->n, row->absent, row->filter, r);
-	*hash = r->skeleton;
+	while (row->absent >> first & 1)
+		first++;
+	*hash = rddr_spans_skeleton(part[first], r, *hash);
 	if (verdict == SPANS_SAME)
 		return RDDR_AGREE;
-	snprintf(field, sizeof(field), "line:%016llx", (unsigned long long)r->skeleton);
+	snprintf(field, sizeof(field), "line:%016llx", (unsigned long long)*hash);
 	if (verdict == SPANS_DIFFER ||
 	    (verdict == SPANS_CHANCE && (!conf->host->was_noise || !conf->host->was_noise(conf->ctx, field))))
 		return diverge(l, row, r->instance, r->other, part, r->offset, result, r->why);

@@ -242,7 +242,6 @@ static enum rddr_verdict compare_text(struct walk *w, const struct place *place)
 	char field[256];
 
 	collect(w, place, values);
-	w->spans.skeleton = rddr_spans_seed();
 	verdict = rddr_spans_compare(values, w->docs->n, w->docs->absent, true, &w->spans);
 	name_field(w, field);
 	if (verdict == SPANS_SAME)

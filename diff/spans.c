@@ -139,17 +139,18 @@ uint64_t rddr_spans_hash(uint64_t hash, struct slice text)
 	return hash;
 }
 
-/* Over the pieces; bytes that no text in UTF-8 has stand for each span. */
-static uint64_t hash_skeleton(const struct skeleton *s, uint64_t hash)
+/* Bytes that no text in UTF-8 has stand for each span. */
+uint64_t rddr_spans_skeleton(struct slice first, const struct spans_result *r, uint64_t before)
 {
+	const struct skeleton s = {.text = first, .spans = r->spans, .n = r->n};
 	static const uint8_t mark[] = {0xff, 0x00, 0xff};
 
-	for (size_t k = 0; k <= s->n; k++) {
-		hash = rddr_spans_hash(hash, piece(s, k));
-		if (k < s->n)
-			hash = rddr_spans_hash(hash, (struct slice){mark, sizeof(mark)});
+	for (size_t k = 0; k <= s.n; k++) {
+		before = rddr_spans_hash(before, piece(&s, k));
+		if (k < s.n)
+			before = rddr_spans_hash(before, (struct slice){mark, sizeof(mark)});
 	}
-	return hash;
+	return before;
 }
 
 static bool is_absent(uint32_t absent, unsigned i)
@@ -281,22 +282,10 @@ static bool all_equal(const struct slice texts[], unsigned n, uint32_t absent)
 enum spans_verdict rddr_spans_compare(const struct slice texts[], unsigned n, uint32_t absent, bool filter,
 				      struct spans_result *out)
 {
-	const uint64_t before = out->skeleton;
-	enum spans_verdict verdict;
-	unsigned first = 0;
-
 	out->n = 0;
 	if (!filter)
-		verdict = compare_plain(texts, n, absent, out);
-	else if (all_equal(texts, n, absent))
-		verdict = SPANS_SAME;
-	else
-		verdict = compare_filtered(texts, n, absent, out);
-	while (first + 1 < n && is_absent(absent, first))
-		first++;
-	out->skeleton =
-		hash_skeleton(&(struct skeleton){.text = texts[first], .spans = out->spans, .n = out->n}, before);
-	return verdict;
+		return compare_plain(texts, n, absent, out);
+	return all_equal(texts, n, absent) ? SPANS_SAME : compare_filtered(texts, n, absent, out);
 }
 
 bool rddr_spans_fit(struct slice a, struct slice b, struct slice c, const char **why)

@@ -22,7 +22,8 @@ enum spans_verdict {
 	SPANS_SAME,   /* all have the same text */
 	SPANS_NOISE,  /* the pair differs, and the others have what may be there */
 	SPANS_CHANCE, /* others differ where the pair agrees, in a way that fits if these spans are noise. Whether they
-			 are is the caller's to know, by the skeleton's hash; if they are not, it is a difference */
+			 are is the caller's to know, perhaps by the skeleton's hash; if they are not, it is a
+			 difference */
 	SPANS_DIFFER,
 };
 
@@ -34,7 +35,6 @@ struct spans_result {
 	size_t n; /* spans; 0 unless NOISE or CHANCE */
 	struct span spans[SPANS_MOST];
 	struct slice values[SPANS_MOST][RDDR_MAX_INSTANCES]; /* what each has there; within the texts */
-	uint64_t skeleton; /* its hash. In: where it goes on from, rddr_spans_seed() or the hash of what lies before */
 	/* With CHANCE and DIFFER, as in struct rddr_finding; offset is within the instance's text. */
 	unsigned instance, other;
 	size_t offset;
@@ -56,6 +56,12 @@ bool rddr_spans_fit(struct slice a, struct slice b, struct slice c, const char *
 
 /* Finds where a and b differ, at most SPANS_MOST spans; theirs in a and in b. Returns how many; 0: they are equal. */
 size_t rddr_spans_find(struct slice a, struct slice b, struct span in_a[], struct span in_b[]);
+
+/*
+ * The hash of what lies between the spans that were found in first, the text of the lowest instance that is present; it
+ * goes on from before: rddr_spans_seed(), or the hash of what comes before the text.
+ */
+uint64_t rddr_spans_skeleton(struct slice first, const struct spans_result *r, uint64_t before);
 
 /* FNV-1a, 64 bits: where a hash begins, and how it goes on. */
 uint64_t rddr_spans_seed(void);

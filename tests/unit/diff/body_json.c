@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "fakebody.h"
+#include "json_compare.h"
+#include "json_doc.h"
+
+struct row {
+	const char *name;
+	const char *texts[4];
+	bool plain; /* without the filter pair */
+	const char *rules, *known;
+	const char *where, *why; /* NULL: it agrees */
+	const char *field;	 /* the first that was told of */
+};
+
+static const struct row rows[] = {
+	{.name = "nothing", .texts = {"", "", ""}},
+	{.name = "the same", .texts = {"{\"a\":1}", "{\"a\":1}", "{\"a\":1}"}},
+	{.name = "order of keys, white space, escapes",
+	 .texts = {"{\"a\":1,\"b\":[\"/\xc3\xa9\"]}", "{\"a\":1,\"b\":[\"/\xc3\xa9\"]}",
+		   "{ \"b\" : [ \"\\/\\u00e9\" ],\n\"\\u0061\" : 1 }"},
+	 .plain = true},
+	{.name = "another value",
+	 .texts = {"{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,3]}}"},
+	 .plain = true,
+	 .where = "/a/b/1",
+	 .why = "\"3\", where \"2\" was expected"},
+	{.name = "another value, with the pair",
+	 .texts = {"{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,3]}}"},
+	 .where = "/a/b/1",
+	 .why = "\"3\", where \"2\" was expected"},
+	{.name = "a key with a slash and a tilde",
+	 .texts = {"{\"a/b~c\":1}", "{\"a/b~c\":1}", "{\"a/b~c\":2}"},
+	 .where = "/a~1b~0c",
+	 .why = "\"2\""},
+	{.name = "another type",
+	 .texts = {"{\"a\":1}", "{\"a\":1}", "{\"a\":\"1\"}"},
+	 .where = "/a",
+	 .why = "a string where a number"},
+	{.name = "a key more",
+	 .texts = {"{\"a\":1}", "{\"a\":1}", "{\"a\":1,\"password\":\"x\"}"},
+	 .where = "the JSON document",
+	 .why = "more than expected: \"password\""},
+	{.name = "a key less",
+	 .texts = {"{\"x\":{\"b\":1,\"a\":1}}", "{\"x\":{\"a\":1,\"b\":1}}", "{\"x\":{\"b\":1}}"},
+	 .where = "/x",
+	 .why = "lacks the key \"a\""},
+	{.name = "a key twice",
+	 .texts = {"{\"a\":1}", "{\"a\":1}", "{\"a\":2,\"a\":1}"},
+	 .where = "the JSON document",
+	 .why = "\"a\""},
+	{.name = "a key twice at all", .texts = {"{\"a\":2,\"a\":1}", "{\"a\":2,\"a\":1}", "{\"a\":2, \"a\":1}"}},
+	{.name = "a key twice at all, the other way around",
+	 .texts = {"{\"a\":2,\"b\":0,\"a\":1}", "{\"a\":2,\"b\":0,\"a\":1}", "{\"b\":0,\"a\":1,\"a\":2}"},
+	 .where = "/a",
+	 .why = "\"1\", where \"2\""},
+	{.name = "an item more",
+	 .texts = {"[1,2]", "[1,2]", "[1,2,3]"},
+	 .where = "the JSON document",
+	 .why = "3 items, where 2"},
+	{.name = "items in another order", .texts = {"[1,2]", "[1,2]", "[2,1]"}, .where = "/0", .why = "\"2\""},
+	{.name = "unordered",
+	 .texts = {"{\"t\":[{\"a\":1,\"b\":[3]},\"x\",2.0,null]}", "{\"t\":[\"x\",2,{\"b\":[3],\"a\":1},null]}",
+		   "{\"t\":[null,2,\"\\u0078\",{\"a\":1,\"b\":[3]}]}"},
+	 .plain = true,
+	 .rules = "{\"unordered\":[\"/t\"]}"},
+	{.name = "unordered, not the same",
+	 .texts = {"{\"t\":[1,2,2]}", "{\"t\":[2,1,2]}", "{\"t\":[2,1,1]}"},
+	 .plain = true,
+	 .rules = "{\"unordered\":[\"/t\"]}",
+	 .where = "/t/1",
+	 .why = "\"1\", where \"2\""},
+	{.name = "unordered, with ignored fields",
+	 .texts = {"{\"t\":[{\"a\":1,\"i\":7},{\"a\":2,\"i\":8}]}", "{\"t\":[{\"a\":2,\"i\":5},{\"a\":1,\"i\":9}]}",
+		   "{\"t\":[{\"i\":1,\"a\":1},{\"i\":2,\"a\":2}]}"},
+	 .rules = "{\"unordered\":[\"/t\"],\"fields\":[{\"pointer\":\"/t/*/i\",\"action\":\"ignore\"}]}"},
+	{.name = "numbers of the same value",
+	 .texts = {"[1.0,100,1e-2]", "[1.0,100,1e-2]", "[1,1E2,0.010]"},
+	 .plain = true},
+	{.name = "numbers past int64",
+	 .texts = {"[9223372036854775808123]", "[9223372036854775808123]", "[9223372036854775808124]"},
+	 .where = "/0",
+	 .why = "808124\", where"},
+	{.name = "decimals past double",
+	 .texts = {"[0.12345678901234567890]", "[0.12345678901234567890]", "[0.12345678901234567891]"},
+	 .where = "/0",
+	 .why = "7891\", where"},
+	{.name = "zeros", .texts = {"[0]", "[0]", "[-0]"}, .where = "/0", .why = "\"-0\""},
+	{.name = "noise: a number",
+	 .texts = {"{\"id\":1234}", "{\"id\":5678}", "{\"id\":99}"},
+	 .field = "json:/id=1234|5678|99"},
+	{.name = "noise: too long a number",
+	 .texts = {"{\"id\":1234}", "{\"id\":5678}", "{\"id\":1234567890123}"},
+	 .where = "/id",
+	 .why = "longer"},
+	{.name = "noise: a string",
+	 .texts = {"{\"a\":[{\"t\":\"a1b2c3d4e5f6\"}]}", "{\"a\":[{\"t\":\"001122334455\"}]}",
+		   "{\"a\":[{\"t\":\"ffeeddccbbaa\"}]}"},
+	 .field = "json:/a/0/t=a1b2c3d4e5f6|001122334455|ffeeddccbbaa"},
+	{.name = "noise: of another form",
+	 .texts = {"{\"t\":\"a1b2c3d4e5f6\"}", "{\"t\":\"001122334455\"}", "{\"t\":\"<script>1234\"}"},
+	 .where = "/t",
+	 .why = "form"},
+	{.name = "noise in a text",
+	 .texts = {"{\"t\":\"id \\\"1234\\\" ok\"}", "{\"t\":\"id \\\"5678\\\" ok\"}", "{\"t\":\"id \\\"99\\\" ok\"}"},
+	 .field = "json:/t=1234|5678|99"},
+	{.name = "a difference beside noise in a text",
+	 .texts = {"{\"t\":\"id 1234 is ok\"}", "{\"t\":\"id 5678 is ok\"}", "{\"t\":\"id 99 is no\"}"},
+	 .where = "/t",
+	 .why = "outside"},
+	{.name = "noise: a boolean", .texts = {"[true]", "[false]", "[true]"}, .field = "json:/0=true|false|true"},
+	{.name = "the pair differs in type",
+	 .texts = {"[1]", "[null]", "[1]"},
+	 .where = "/0",
+	 .why = "null where a number"},
+	{.name = "the pair differs in a key",
+	 .texts = {"{\"a\":1}", "{\"b\":1}", "{\"a\":1}"},
+	 .where = "the JSON document",
+	 .why = "key"},
+	{.name = "chance", .texts = {"[7]", "[7]", "[4]"}, .where = "/0", .why = "\"4\", where \"7\""},
+	{.name = "chance, and known", .texts = {"[7]", "[7]", "[4]"}, .known = "json:/0", .field = "json:/0=7|7|4"},
+	{.name = "chance, known, and another form",
+	 .texts = {"[\"1234567\"]", "[\"1234567\"]", "[\"<b>ab</b>\"]"},
+	 .known = "json:/0",
+	 .where = "/0",
+	 .why = "outside"},
+	{.name = "a token, without the pair",
+	 .texts = {"{\"csrf\":\"abc\",\"n\":1}", "{\"csrf\":\"defg\",\"n\":1}", "{\"csrf\":\"h\",\"n\":1}"},
+	 .plain = true,
+	 .rules = "{\"fields\":[{\"pointer\":\"/csrf\",\"action\":\"token\"}]}",
+	 .field = "json:/csrf=abc|defg|h"},
+	{.name = "a token that is an object",
+	 .texts = {"{\"csrf\":{}}", "{\"csrf\":1}", "{\"csrf\":2}"},
+	 .plain = true,
+	 .rules = "{\"fields\":[{\"pointer\":\"/csrf\",\"action\":\"token\"}]}",
+	 .where = "/csrf",
+	 .why = "no single value"},
+	{.name = "compared, though noise",
+	 .texts = {"{\"id\":1}", "{\"id\":2}", "{\"id\":1}"},
+	 .rules = "{\"fields\":[{\"pointer\":\"/id\",\"action\":\"compare\"}]}",
+	 .where = "/id",
+	 .why = "\"2\", where \"1\""},
+	{.name = "ignored, but long",
+	 .texts = {"{\"x\":\"0123456789abcdef\"}", "{\"x\":\"\"}", "{\"x\":\"\"}"},
+	 .plain = true,
+	 .rules = "{\"max-field\":16,\"fields\":[{\"pointer\":\"/x\",\"action\":\"ignore\"}]}",
+	 .where = "/x",
+	 .why = "max-field"},
+	{.name = "no JSON at one", .texts = {"[1]", "[1]", "[1"}, .where = "byte 2", .why = "is no JSON: a comma"},
+	{.name = "JSON at one",
+	 .texts = {"[1", "[2", "[1]"},
+	 .where = "byte 2",
+	 .why = "is JSON, where others are not"},
+	{.name = "no JSON at all, the same", .texts = {"[1", "[1", "[1"}},
+	{.name = "no JSON at all",
+	 .texts = {"nope 1", "nope 1", "nope 2"},
+	 .plain = true,
+	 .where = "byte 5",
+	 .why = "0x32"},
+	{.name = "empty at one", .texts = {"{}", "{}", ""}, .where = "byte 0", .why = "ends where a value"},
+	{.name = "a lone surrogate is nothing else",
+	 .texts = {"[\"\\ud800\"]", "[\"\\ud800\"]", "[\"\\ufffd\"]"},
+	 .plain = true,
+	 .where = "/0",
+	 .why = "where"},
+	{.name = "two surrogates",
+	 .texts = {"[\"\xf0\x9f\x98\x80\"]", "[\"\xf0\x9f\x98\x80\"]", "[\"\\uD83D\\ude00\"]"}},
+};
+
+static unsigned fill(struct fakebody *f, const char *const texts[4])
+{
+	unsigned n = 0;
+
+	for (; n < 4 && texts[n]; n++)
+		f->in[n] = slice_of(texts[n]);
+	return n;
+}
+
+static void begin(struct fakebody *f, unsigned n, bool filter)
+{
+	f->conf = (struct body_conf){.kind = BODY_JSON, .n = n, .do_filter = filter, .limit = 1 << 16};
+	f->budget = (struct noise_budget){.run = 256, .share = 20};
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		struct fakebody *f = calloc(1, sizeof(*f));
+		struct rules *rules = NULL;
+		char err[200] = "";
+
+		begin(f, fill(f, row->texts), !row->plain);
+		f->known = row->known;
+		if (row->rules && rddr_rules_parse(row->rules, &rules, err, sizeof(err)) < 0)
+			fail_msg("%s: %s", row->name, err);
+		f->conf.rules = rules;
+		fakebody_play_all(f);
+		if (!row->why && !fakebody_agrees(f))
+			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
+		if (row->why && (f->verdict != RDDR_DIVERGE || strcmp(f->finding.where, row->where) != 0 ||
+				 !strstr(f->finding.why, row->why)))
+			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
+		if (row->field && strcmp(f->fields[0], row->field) != 0)
+			fail_msg("%s: %s", row->name, f->fields[0]);
+		if (!row->field && !row->why)
+			assert_int_equal(f->noises + f->declareds, 0);
+		rddr_rules_free(&rules);
+		free(f);
+	}
+}
+
+/* Noise is charged where it lies in instance 0's document, in its order, whatever the order of keys. */
+static void test_budget(void **state)
+{
+	static char text[3][40000];
+	struct fakebody *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	for (unsigned items = 4; items <= 400; items *= 10) {
+		for (unsigned i = 0; i < 3; i++) {
+			size_t at = (size_t)sprintf(text[i], "[");
+
+			for (unsigned k = 0; k < items; k++)
+				at += (size_t)sprintf(text[i] + at, "%s{\"x\":\"%08xab%022x\",\"t\":\"%040u\"}",
+						      k ? "," : "", 0x9e3779b1U * (3 * k + i), i, k);
+			sprintf(text[i] + at, "]");
+			f->in[i] = slice_of(text[i]);
+		}
+		begin(f, 3, true);
+		f->budget.share = items == 400 ? 20 : 40;
+		fakebody_play_all(f);
+		assert_int_equal(fakebody_agrees(f), items < 400);
+		if (items == 400)
+			assert_non_null(strstr(f->finding.why, "budget"));
+		else
+			assert_int_equal(f->noises, items);
+	}
+	free(f);
+}
+
+/* What is longer than the limit goes out as long as it is the same byte for byte. */
+static void test_limit(void **state)
+{
+	static char text[3][20000];
+	struct fakebody *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		memset(text[i], ' ', 19999);
+		text[i][100] = '1';
+		f->in[i] = slice_of(text[i]);
+	}
+	begin(f, 3, true);
+	f->conf.limit = 4096;
+	fakebody_play_all(f);
+	assert_true(fakebody_agrees(f));
+	text[2][15000] = '\t';
+	fakebody_play_all(f);
+	assert_int_equal(f->verdict, RDDR_DIVERGE);
+	assert_true(f->undecided);
+	assert_non_null(strstr(f->finding.why, "longer than the limit"));
+	free(f);
+}
+
+static void test_bounds(void **state)
+{
+	static char deep[2][400], wide[2][9000];
+	struct fakebody *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		memset(deep[i], '[', 150);
+		memset(deep[i] + 150, ' ', i);
+		memset(deep[i] + 150 + i, ']', 150);
+		f->in[i] = slice_of(deep[i]);
+	}
+	begin(f, 2, false);
+	fakebody_play_all(f);
+	assert_true(f->undecided);
+	assert_non_null(strstr(f->finding.why, "too deep"));
+	for (unsigned i = 0; i < 2; i++) {
+		memset(wide[i], ' ', 8000);
+		wide[i][0] = '[';
+		for (unsigned k = 1; k < 7900; k += 2) {
+			wide[i][k] = '1';
+			wide[i][k + 1] = ',';
+		}
+		wide[i][7901] = '1';
+		wide[i][7902 + i] = ']';
+		f->in[i] = slice_of(wide[i]);
+	}
+	f->conf.limit = 8192;
+	fakebody_play_all(f);
+	assert_true(f->undecided);
+	assert_non_null(strstr(f->finding.why, "too many values"));
+	free(f);
+}
+
+static void test_absent(void **state)
+{
+	struct fakebody *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	begin(f, fill(f, (const char *[4]){"", "{\"a\":1}", "{\"a\": 1}", "{\"a\":1 }"}), true);
+	f->absent[0] = true;
+	fakebody_play_all(f);
+	assert_true(fakebody_agrees(f));
+	f->absent[0] = false;
+	f->absent[3] = true;
+	fill(f, (const char *[4]){"{\"a\":12}", "{\"a\":34}", "{\"a\": 56}", ""});
+	fakebody_play_all(f);
+	assert_true(fakebody_agrees(f));
+	assert_string_equal(f->fields[0], "json:/a=12|34|56|");
+	free(f);
+}
+
+static void test_invalid(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t at;
+		const char *why;
+	} cases[] = {
+		{"", 0, "ends where a value"},
+		{"[1,]", 3, "no value"},
+		{"{\"a\":1,}", 7, "a key is missing"},
+		{"[01]", 2, "comma"},
+		{"[1.]", 3, "digit"},
+		{"[-]", 2, "digit"},
+		{"[.5]", 1, "no value"},
+		{"[+1]", 1, "no value"},
+		{"[1e]", 3, "digit"},
+		{"[0x1]", 2, "comma"},
+		{"[NaN]", 1, "no value"},
+		{"[nul]", 1, "no value"},
+		{"[True]", 1, "no value"},
+		{"'a'", 0, "no value"},
+		{"\"a", 2, "ends within"},
+		{"\"a\tb\"", 2, "control"},
+		{"\"\\x41\"", 2, "escape"},
+		{"\"\\u12g4\"", 2, "hexadecimal"},
+		{"1 2", 2, "follows"},
+		{"{1:2}", 1, "key"},
+		{"{\"a\" 1}", 5, "colon"},
+		{"[1 2]", 3, "comma"},
+		{"\"\xff\"", 1, "UTF-8"},
+		{"\"\xc0\xaf\"", 1, "UTF-8"},
+		{"\"\xed\xa0\x80\"", 1, "UTF-8"},
+		{"\"\xf4\x90\x80\x80\"", 1, "UTF-8"},
+		{"\"\\n\xe2\x82\"", 3, "UTF-8"},
+		{"\xef\xbb\xbf[]", 0, "no value"},
+		{"// c\n1", 0, "no value"},
+		{"[1]//", 3, "follows"},
+		{"\"\\", 2, "escape"},
+		{"\"\\u", 2, "hexadecimal"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t len = strlen(cases[i].text);
+		uint8_t *copy = malloc(len + !len);
+		struct json_doc doc;
+
+		memcpy(copy, cases[i].text, len);
+		if (rddr_json_read((struct slice){copy, len}, 100, &doc) == 0)
+			fail_msg("read: %s", cases[i].text);
+		if (doc.at != cases[i].at || !strstr(doc.why, cases[i].why))
+			fail_msg("%s: at %zu: %s", cases[i].text, doc.at, doc.why);
+		rddr_json_free(&doc);
+		free(copy);
+	}
+}
+
+static void test_numbers(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} cases[] = {
+		{"1", "1", true},
+		{"1", "1.0", true},
+		{"1", "10e-1", true},
+		{"0", "0.00", true},
+		{"0", "0e9", true},
+		{"0", "-0", false},
+		{"-0", "-0.0", true},
+		{"1", "-1", false},
+		{"1", "10", false},
+		{"120", "12e1", true},
+		{"120", "1.2E+2", true},
+		{"0.00120", "12e-4", true},
+		{"101", "1.01e2", true},
+		{"101", "1.1e2", false},
+		{"1e400", "10e399", true},
+		{"1e400", "1e401", false},
+		{"10", "1", false},
+		{"1e99999999999999999999", "1e99999999999999999999", true},
+		{"1e99999999999999999999", "10e99999999999999999998", false},
+		{"0e99999999999999999999", "0", true},
+		{"1e00000000000000000001", "10", true},
+		{"12", "1.25", false},
+		{"1.5", "15", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice a = slice_of(cases[i].a), b = slice_of(cases[i].b);
+
+		if (rddr_json_same_number(a, b) != cases[i].same || rddr_json_same_number(b, a) != cases[i].same)
+			fail_msg("%s and %s", cases[i].a, cases[i].b);
+		assert_int_equal(rddr_json_order_numbers(a, b), -rddr_json_order_numbers(b, a));
+	}
+}
+
+static void test_pointer(void **state)
+{
+	struct slice path[3] = {slice_of("a"), slice_of("\xc3\xa9\xc3\xa9"), slice_of("\n")};
+	char buf[32];
+
+	(void)state;
+	rddr_json_pointer(path, 0, buf, sizeof(buf));
+	assert_string_equal(buf, "");
+	rddr_json_pointer(path, 3, buf, sizeof(buf));
+	assert_string_equal(buf, "/a/\xc3\xa9\xc3\xa9/?");
+	for (size_t size = 1; size < 12; size++) {
+		rddr_json_pointer(path, 3, buf, size);
+		assert_true(strlen(buf) < size);
+		/* Never half a character. */
+		assert_int_equal((strlen(buf) > 3 ? strlen(buf) - 3 : 0) % 2 && strlen(buf) < 8, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),	cmocka_unit_test(test_budget),	cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_pointer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
