@@ -135,3 +135,13 @@ denied() {
 	grep -q "^Set-Cookie: sid=7f3a9c21; Path=/" "$RDDR_TMP/got"
 	[[ $(counter web noise_bytes) == 8 ]]
 }
+
+@test "a last word in which only the variant differs is a divergence, though the connection stays open" {
+	serve 0 'location = /last { return 200 "word-aaaa"; }'
+	serve 1 'location = /last { return 200 "word-aaaa"; }'
+	serve 2 'location = /last { return 200 "word-aaab"; }'
+	rddr
+	denied /last '"reason":"divergence","why":"differs, and nothing followed.*"minority":"variant"'
+	(($(counter web denied_late) == 0))
+	(($(counter web idle_timeouts) == 0))
+}
