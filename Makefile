@@ -125,7 +125,7 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 unit: $(UNIT_TESTS) $(PLUGIN_FILES) ## build and run the unit tests
 	$(Q)RDDR_BUILD=$(BUILD) tests/run-unit $(UNIT_TESTS)
 
-$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/bpf/*.c)): $(BPF_SKELETONS)
+$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/bpf/*.c) tests/unit/userspace/steering.c): $(BPF_SKELETONS)
 
 # A test of a plugin's own code links that code: tests/unit/diff/bytes.c gets diff/bytes.c and what plugins share.
 $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(DIFF_LIBRARY) $(LIBRARY)
@@ -191,7 +191,7 @@ tests-built: all $(UNIT_TESTS) $(STREAM_TESTS) $(TOOLS)
 
 # Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share,
 # those in FUZZ_SHARED what plugins share alone.
-FUZZ_SHARED := json lines
+FUZZ_SHARED := json lines http_request http_response encoding
 # All of it is compiled once more by clang, with the sanitizers in.
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 FUZZ_TARGETS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzz/%)
@@ -272,7 +272,7 @@ bench: deps ## compare with nothing, HAProxy and nginx in between
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
 
 SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
-MAN_PAGES := $(wildcard docs/*.[1-8] diff/*.[1-8])
+MAN_PAGES := $(wildcard docs/*.[1-8])
 .PHONY: install
 install: all ## install under $(PREFIX) (DESTDIR is honoured)
 	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include share/doc/rddr) \

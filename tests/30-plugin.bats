@@ -21,7 +21,7 @@ compile_mine() {
 	line=$(sed -n 's/^ \*\t\(cc .*mine\.so mine\.c .*\)/\1/p' "$MINE/mine.c")
 	[[ $line == cc\ * ]]
 	# The manual has the same.
-	grep -qxF "$line" "$RDDR_ROOT/diff/rddr-diff.3"
+	grep -qxF "$line" "$RDDR_ROOT/docs/rddr-diff.3"
 	(cd "$MINE" && CPATH="$MINE/include" bash -c "$line -Wall -Wextra -Werror")
 }
 

@@ -121,7 +121,7 @@ denied() {
 @test "the manual's example is a config, and says what a third may have" {
 	# The display of rddr-bytes(7) that is a config, with the instances' ports as they are.
 	awk '/^\.Bd/ { body = ""; next } /^\.Ed/ { if (body ~ /(^|\n)services:/) printf "%s", body; next } { body = body $0 "\n" }' \
-		"$RDDR_ROOT/diff/rddr-bytes.7" >"$RDDR_TMP/manual.yaml"
+		"$RDDR_ROOT/docs/rddr-bytes.7" >"$RDDR_TMP/manual.yaml"
 	# Evidence would go to /var/log.
 	echo "evidence: { file: $RDDR_TMP/evidence.jsonl }" >>"$RDDR_TMP/manual.yaml"
 	grep -q "run: 64, share: 5%" "$RDDR_TMP/manual.yaml"

@@ -810,7 +810,7 @@ static void test_manual(void **state)
 	glob_t found;
 
 	(void)state;
-	read_whole("userspace/rddr.yaml.5", big, BIG);
+	read_whole("docs/rddr.yaml.5", big, BIG);
 	assert_int_equal(glob("docs/examples/*.yaml", 0, NULL, &found), 0);
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		read_whole(found.gl_pathv[i], example, sizeof(example));
