@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct line {
 	struct rddr_service_key key;
 	struct rddr_alternative alternative;
 	unsigned bits; /* of the destination */
+	uint32_t mask[4];
 };
 
 struct lines {
@@ -90,6 +92,7 @@ static int expand(struct lines *lines, const struct rule *rule, sa_family_t fami
 		return -ENOMEM;
 	line->rule = rule;
 	line->bits = rule->destination.family == AF_UNSPEC ? 0 : rule->destination.len;
+	mask_of(line->bits, line->mask);
 	line->key.prefixlen = RDDR_KEY_BITS + line->bits;
 	line->key.ifindex = ifindex;
 	line->key.port = kind == RDDR_KEY_SERVICE ? htons(rule->port) : 0;
@@ -150,6 +153,19 @@ static bool same_class(const struct rddr_service_key *a, const struct rddr_servi
 	return a->ifindex == b->ifindex && a->port == b->port && a->family == b->family && a->kind == b->kind;
 }
 
+static int too_many_clients(const struct rule *rule)
+{
+	char text[RDDR_ADDR_TEXT], port[24] = "on all ports";
+
+	if (rule->port)
+		snprintf(port, sizeof(port), "port %u", rule->port);
+	log_error("steering: service %s: destination %s %s has more than %u sets of clients, of its own and of the "
+		  "prefixes that cover it",
+		  rule->service->name, rddr_prefix_format(&rule->destination, text, sizeof(text)), port,
+		  RDDR_ALTERNATIVES_MAX);
+	return -ENOSPC;
+}
+
 /* Puts the alternative behind the others, unless one of them holds all its clients already. */
 static int alternative_add(struct steering_entry *entry, const struct line *line, bool inherited)
 {
@@ -162,14 +178,14 @@ static int alternative_add(struct steering_entry *entry, const struct line *line
 		    same_under(a->client, line->alternative.client, a->mask))
 			return 0;
 	}
-	if (s->n == RDDR_ALTERNATIVES_MAX) {
-		char text[RDDR_ADDR_TEXT];
-
-		log_error("steering: service %s: destination %s port %u has more than %u sets of clients",
-			  line->rule->service->name, rddr_prefix_format(&line->rule->destination, text, sizeof(text)),
-			  line->rule->port, RDDR_ALTERNATIVES_MAX);
-		return -ENOSPC;
+	if (s->n == RDDR_ALTERNATIVES_MAX && entry->key.kind == RDDR_KEY_ADDRESS) {
+		/* Too many to tell apart: what carries no port is everybody's then. */
+		memset(&s->alternatives[0], 0, sizeof(s->alternatives[0]));
+		s->n = 1;
+		return 0;
 	}
+	if (s->n == RDDR_ALTERNATIVES_MAX)
+		return too_many_clients(line->rule);
 	s->alternatives[s->n] = line->alternative;
 	if (inherited)
 		s->alternatives[s->n].flags |= RDDR_SERVICE_INHERITED;
@@ -184,13 +200,10 @@ static int entry_fill(struct steering_entry *entry, const struct lines *lines, c
 	entry->key = first->key;
 	for (size_t i = 0; i < lines->n; i++) {
 		const struct line *line = &lines->items[i];
-		uint32_t mask[4];
 		int err;
 
-		if (line->bits > first->bits || !same_class(&line->key, &first->key))
-			continue;
-		mask_of(line->bits, mask);
-		if (!same_under(line->key.addr, first->key.addr, mask))
+		if (line->bits > first->bits || !same_class(&line->key, &first->key) ||
+		    !same_under(line->key.addr, first->key.addr, line->mask))
 			continue;
 		err = alternative_add(entry, line, line->bits < first->bits);
 		if (err)
