@@ -499,12 +499,10 @@ static void retire(void *ctx, struct reply *reply, json_object *request)
 	struct daemon *d = ctx;
 
 	(void)request;
-	if (d->ending) {
-		rddr_control_refuse(reply, "it ends already");
-		return;
-	}
 	rddr_control_disown(d->control);
-	rddr_daemon_drain(d, true);
+	/* One that drains already has nothing left to hand over but its place at the control socket. */
+	if (!d->ending)
+		rddr_daemon_drain(d, true);
 	json_object *o = json_object_new_object();
 	add_number(o, "pid", (uint64_t)getpid());
 	rddr_control_answer(reply, o);

@@ -194,7 +194,7 @@ static void run_daemon(const struct child *c, int log_fd, const char *extra)
 	_exit(127);
 }
 
-void child_start(struct child *c, const char *extra)
+void child_spawn(struct child *c, const char *extra)
 {
 	pthread_condattr_t attr;
 	int fds[2];
@@ -215,6 +215,11 @@ void child_start(struct child *c, const char *extra)
 	close(fds[1]);
 	c->log_fd = fds[0];
 	assert_int_equal(pthread_create(&c->reader, NULL, read_log, c), 0);
+}
+
+void child_start(struct child *c, const char *extra)
+{
+	child_spawn(c, extra);
 	child_wait_log(c, "daemon: rddrd ", NULL);
 }
 
@@ -311,8 +316,9 @@ void child_forget(struct child *c, bool remove_dir)
 	free(c->log);
 	c->log = NULL;
 	c->log_len = c->log_room = 0;
-	if (remove_dir && c->dir[0])
-		remove_folder(c->dir);
+	if (!remove_dir || !c->dir[0])
+		return;
+	remove_folder(c->dir);
 	c->dir[0] = '\0';
 }
 
@@ -445,7 +451,7 @@ size_t child_rss_kb(const struct child *c)
 	return kb;
 }
 
-size_t child_fds(const struct child *c)
+static size_t count_fds(const struct child *c)
 {
 	char path[64];
 	size_t n = 0;
@@ -457,4 +463,20 @@ size_t child_fds(const struct child *c)
 		n++;
 	closedir(d);
 	return n - 2;
+}
+
+size_t child_fds(const struct child *c, size_t most)
+{
+	uint64_t until = now_ms() + (uint64_t)patience_ms();
+	size_t n = count_fds(c);
+
+	for (int same = 0; (same < 20 || n > most) && now_ms() < until; same++) {
+		size_t is = count_fds(c);
+
+		if (is != n)
+			same = 0;
+		n = is;
+		breathe();
+	}
+	return n;
 }

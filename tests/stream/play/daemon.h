@@ -47,6 +47,8 @@ void child_beside(struct child *c, const struct child *first);
 void child_config(const struct child *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Starts it and waits until it runs. extra: one more argument, or NULL. */
 void child_start(struct child *c, const char *extra);
+/* The same without waiting. */
+void child_spawn(struct child *c, const char *extra);
 /* Waits for a line of the log that holds text, from offset *at on (NULL: from the beginning), and moves *at behind it.
  */
 void child_wait_log(struct child *c, const char *text, size_t *at);
@@ -80,8 +82,11 @@ json_object *child_evidence(struct child *c, size_t n, json_object **list);
 /* Whether it was built with a sanitizer, whose memory is not the daemon's. */
 bool child_is_sanitized(const struct child *c);
 size_t child_rss_kb(const struct child *c);
-/* The descriptors that it has open. */
-size_t child_fds(const struct child *c);
+/*
+ * How many descriptors it has open, once that rests: the control's last clients may not have left it yet. Waits until
+ * there are no more than most.
+ */
+size_t child_fds(const struct child *c, size_t most);
 
 const char *json_text(json_object *o, const char *key);
 int64_t json_number(json_object *o, const char *key);

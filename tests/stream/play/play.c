@@ -552,6 +552,30 @@ void play_connect(struct play *p, int family, uint16_t port)
 	prepare(&p->client, fd);
 }
 
+bool refuses(int family, uint16_t port)
+{
+	struct sockaddr_storage at;
+	socklen_t len = loopback(family, port, &at);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	bool refused = connect(fd, (struct sockaddr *)&at, len) < 0;
+	if (refused)
+		assert_int_equal(errno, ECONNREFUSED);
+	close(fd);
+	return refused;
+}
+
+bool play_accept(struct stage *s, unsigned i, struct play *p)
+{
+	int fd = accept4(s->fd[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	prepare(&p->client, fd);
+	return true;
+}
+
 bool gathered(const struct play *p)
 {
 	for (unsigned i = 0; i < p->n; i++) {

@@ -100,6 +100,8 @@ void play_connect(struct play *p, int family, uint16_t port);
 /* Runs until every server of p was dialled, or the client was closed. */
 void play_gather(struct stage *s, struct play *p);
 
+/* Whether the daemon's port refuses a connection; one that was taken is closed at once. */
+bool refuses(int family, uint16_t port);
 /* The same for the last of n plays, while the others go on. */
 void play_gather_last(struct stage *s, struct play *plays, size_t n);
 
@@ -121,6 +123,10 @@ bool servers_reset(const struct play *p); /* every server was reset */
 bool servers_done(const struct play *p);  /* the servers' scripts are through */
 bool gathered(const struct play *p);	  /* every server was dialled, or the client was closed */
 bool end_done(const struct end *e);
+
+/* Takes what waits at server i of the stage as the client end of p, which has no servers: for servers that are all
+ * alike. */
+bool play_accept(struct stage *s, unsigned i, struct play *p);
 
 void play_show(const struct play *p);
 /* Closes whatever is open. */
