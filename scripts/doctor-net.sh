@@ -285,6 +285,10 @@ check_return() {
 # Where an instance is dialled: lines ADDRESS<tab>PORT; nothing where only a client says so.
 targets() {
 	local service=$1 address=$2 port=$3 rule name destination rule_port
+	if [[ $address != - && $port != - ]]; then
+		say "$address$TAB$port"
+		return 0
+	fi
 	for rule in "${RULES[@]}"; do
 		IFS=$TAB read -r name destination rule_port _ <<<"$rule"
 		[[ $name == "$service" ]] || continue

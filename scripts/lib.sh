@@ -291,16 +291,11 @@ lock() {
 	flock -w 60 "$lock" || die "another rddr-attach or rddr-detach has been running for a minute"
 }
 
-# has_capability NUMBER: whether it is effective.
+# has_capability NUMBER: whether it is effective. Read at one go: between two reads the file may change under the lines.
 has_capability() {
-	local key value
-	while read -r key value; do
-		if [[ $key == CapEff: ]]; then
-			(((16#$value >> $1) & 1))
-			return
-		fi
-	done </proc/self/status
-	return 1
+	local effective
+	effective=$(sed -n 's/^CapEff:[[:space:]]*//p' "/proc/$$/status")
+	(((16#${effective:-0} >> $1) & 1))
 }
 
 missing_capabilities() {

@@ -6,9 +6,13 @@ bats_require_minimum_version 1.5.0
 load lib
 load lib-scripts
 
-setup() { topology_up 1; }
+setup() {
+	rm -rf "$RDDR_PIN"*
+	topology_up 1
+}
 teardown() {
 	script rddr-detach >/dev/null 2>&1 || true
+	rm -rf "$RDDR_PIN"*
 	topology_down
 }
 
@@ -77,6 +81,15 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 	[[ $(filters_of eth-c | grep -c 'handle 0x52444452') == 1 ]]
 	[[ -n $new && $new != "$old" ]]
 	[[ $new == "$(filters_of eth-s0 | grep -o ' id [0-9]*')" ]]
+}
+
+@test "an interface that the config names, but attach was not given" {
+	steering_config "$RDDR_TMP/config.yaml"
+	sed -i 's/port: 80 }/port: 80, interface: eth-s0 }/' "$RDDR_TMP/config.yaml"
+	run -0 script rddr-attach --interface eth-c --config "$RDDR_TMP/config.yaml"
+	[[ $output == *"warning: "*"names the interface eth-s0, which is not attached to"* ]]
+	run -0 script rddr-attach --interface eth-s0 --config "$RDDR_TMP/config.yaml"
+	[[ $output != *"names the interface"* ]]
 }
 
 @test "services are published before the daemon first starts" {
@@ -170,12 +183,13 @@ attach_all() { script rddr-attach --interface eth-c --interface eth-s0 "$@"; }
 	cat >"$RDDR_TMP/inside" <<-'END'
 		set -eu
 		while [ "$(stat -f -c %T /sys/fs/bpf)" = bpf_fs ]; do umount -l /sys/fs/bpf; done
-		before=$(cat /proc/self/mounts)
+		mounts() { grep ' /sys' /proc/self/mounts; }
+		before=$(mounts)
 		"$1/scripts/rddr-attach" --interface eth-c --pin-dir /sys/fs/bpf/rddr
 		[ "$(stat -f -c %T /sys/fs/bpf)" = bpf_fs ]
 		[ -e /sys/fs/bpf/rddr/divert ]
 		"$1/scripts/rddr-detach"
-		[ "$(cat /proc/self/mounts)" = "$before" ]
+		[ "$(mounts)" = "$before" ]
 		"$1/scripts/rddr-attach" --interface eth-c
 		mkdir /sys/fs/bpf/somebody-elses
 		"$1/scripts/rddr-detach"

@@ -125,11 +125,18 @@ each_of() {
 
 @test "an XDP program of somebody else's" {
 	gateway_up
-	printf '__attribute__((section("xdp"), used)) int pass(void *c) { return 2; }\n' >"$RDDR_TMP/xdp.c"
+	cat >"$RDDR_TMP/xdp.c" <<-END
+		__attribute__((section("xdp"), used)) int pass(void *context)
+		{
+			return 2;
+		}
+	END
 	clang -O2 -target bpf -c -o "$RDDR_TMP/xdp.o" "$RDDR_TMP/xdp.c"
-	in_ns g ip link set dev eth-s1 xdpgeneric obj "$RDDR_TMP/xdp.o" sec xdp
+	bpftool prog load "$RDDR_TMP/xdp.o" "$RDDR_PIN-xdp" type xdp
+	in_ns g bpftool net attach xdpgeneric pinned "$RDDR_PIN-xdp" dev eth-s1
+	rm "$RDDR_PIN-xdp"
 	finds warning interfaces "eth-s1 has an XDP program"
-	in_ns g ip link set dev eth-s1 xdpgeneric off
+	in_ns g bpftool net detach xdpgeneric dev eth-s1
 	content
 }
 
@@ -286,6 +293,19 @@ each_of() {
 	grep -q "nonsense" <<<"$output"
 	run -1 script rddr-doctor --config "$RDDR_TMP/missing.yaml"
 	[[ $output == *"missing.yaml"* ]]
+}
+
+@test "a config that listens by itself needs nothing attached" {
+	cat >"$CONFIG" <<-END
+		services:
+		  plain:
+		    direction: incoming
+		    listen: 127.0.0.1:8080
+		    instances:
+		      - { name: live, chainer: directed, remote: "$(server4 0):80" }
+	END
+	run -0 doctor
+	[[ $output == *"none of which intercepts anything"*"plain/live ($(server4 0) port 80) answers"*"no problems" ]]
 }
 
 @test "nothing is published" {

@@ -14,7 +14,7 @@ script() {
 }
 
 _snapshot() {
-	local interface key inode
+	local interface inode
 	echo "== rules"
 	ip rule
 	ip -6 rule
@@ -29,10 +29,8 @@ _snapshot() {
 		tc filter show dev "$interface" egress
 	done
 	echo "== sysctls"
-	for key in /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv6/conf/*/*; do
-		# Some cannot be read while they have no value.
-		[[ $key == */stable_secret ]] || echo "$key $(<"$key")"
-	done
+	# stable_secret cannot be read while it has no value.
+	grep -rs --exclude=stable_secret . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf | sort
 	echo "== bpf"
 	inode=$(stat -L -c %i /proc/self/ns/net)
 	bpftool -j link show | jq -c --argjson n "$inode" '.[]? | select(.netns_ino == $n) | .attach_type // .type'
