@@ -11,6 +11,9 @@ setup() {
 }
 teardown() { topology_down; }
 
+# More than fits into one fragment of those that are made here.
+BULK=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+
 services() {
   write_conf <<<'shop|address: [10.0.2.2, "fd00:0:0:2::2"], port: 80'
 }
@@ -57,10 +60,10 @@ half_open() { (($(in_ns g ss -Htn state syn-recv | wc -l) == $1)); }
   watch_wire s0
   local before
   before=$(kernel divert_fragment_dropped)
-  inject c --from "$CLIENT4" --for "$(server4 0)" --ports 2000,80 --flags S --data "$(printf %64s)" --fragment 24
-  inject c --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --flags S --data "$(printf %64s)" --fragment 24
-  inject c --from "$CLIENT4" --for "$(server4 0)" --ports 2000,81 --flags A --data "$(printf %64s)" --fragment 24
-  inject c --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --flags S --options --data "$(printf %64s)" --fragment 24
+  inject c --from "$CLIENT4" --for "$(server4 0)" --ports 2000,80 --flags S --data "$BULK" --fragment 24
+  inject c --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --flags S --data "$BULK" --fragment 24
+  inject c --from "$CLIENT4" --for "$(server4 0)" --ports 2000,81 --flags A --data "$BULK" --fragment 24
+  inject c --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --flags S --options --data "$BULK" --fragment 24
   # 84 bytes each: four fragments.
   wait_for "sixteen fragments dropped" 20 grown divert_fragment_dropped $((before + 15))
   wire_is_read c "$(server4 0)"
@@ -73,14 +76,14 @@ half_open() { (($(in_ns g ss -Htn state syn-recv | wc -l) == $1)); }
   steering_up
   start_listener
   watch_wire s1
-  inject c --from "$CLIENT4" --for "$(server4 1)" --ports 2000,80 --data "$(printf %64s)" --fragment 24
-  inject c --from "$CLIENT6" --for "$(server6 1)" --ports 2000,80 --data "$(printf %64s)" --fragment 24
+  inject c --from "$CLIENT4" --for "$(server4 1)" --ports 2000,80 --data "$BULK" --fragment 24
+  inject c --from "$CLIENT6" --for "$(server6 1)" --ports 2000,80 --data "$BULK" --fragment 24
   wait_for "IPv4 fragments" 20 on_wire 'ip host 10.0.1.2 and ip[6:2] & 0x1fff = 9'
   wait_for "IPv6 fragments" 20 on_wire 'ip6 host fd00:0:0:1::2 and ip6[6] = 44'
   stop wire
   watch_wire s0
-  inject c --udp --from "$CLIENT4" --for "$(server4 0)" --ports 2000,80 --data "$(printf %64s)" --fragment 24
-  inject c --udp --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --data "$(printf %64s)" --fragment 24
+  inject c --udp --from "$CLIENT4" --for "$(server4 0)" --ports 2000,80 --data "$BULK" --fragment 24
+  inject c --udp --from "$CLIENT6" --for "$(server6 0)" --ports 2000,80 --data "$BULK" --fragment 24
   wait_for "IPv4 fragments of UDP" 20 on_wire 'ip host 10.0.1.2 and ip[6:2] & 0x1fff = 6'
   wait_for "IPv6 fragments of UDP" 20 on_wire 'ip6 host fd00:0:0:1::2 and ip6[6] = 44'
   (($(kernel divert_fragment_dropped) == 0))
@@ -94,7 +97,7 @@ half_open() { (($(in_ns g ss -Htn state syn-recv | wc -l) == $1)); }
   watch_wire c
   local port
   port=$(in_ns g ss -Htn state established dst 10.0.2.2:80 src 10.0.1.2 | awk '{ sub(/.*:/, "", $3); print $3 }')
-  inject s0 --from "$(server4 0)" --for "$CLIENT4" --ports "80,$port" --data "$(printf %64s)" --fragment 24
+  inject s0 --from "$(server4 0)" --for "$CLIENT4" --ports "80,$port" --data "$BULK" --fragment 24
   wait_for "the first fragment to be dropped" 20 grown divert_fragment_dropped 0
   wire_is_read s0 "$CLIENT4"
   not on_wire 'src host 10.0.2.2 and tcp and ip[6:2] & 0x1fff = 0 and ip[6:2] & 0x2000 != 0'
@@ -136,6 +139,7 @@ END
 
 # round NS ADDRESS: 300 KB there and back.
 round() {
+  # shellcheck disable=SC2094 # nobody writes it
   in_ns "$1" timeout "$((60 * RDDR_PATIENCE))" ncat "$2" 80 <"$RDDR_TMP/bulk" | tail -n +2 | cmp - "$RDDR_TMP/bulk"
 }
 

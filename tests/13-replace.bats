@@ -301,3 +301,20 @@ link_is_off() { steer list --json | jq -e '.link.netns == 0'; }
   run setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --clear-groups "$STEER" probe
   [[ $status == 1 && $output == *$'\nno '*"not permitted"* ]]
 }
+
+@test "the examples of the man page do what they say" {
+  serve s0 80
+  # Those of the last block come first: they attach.
+  {
+    awk '/^\.Sh/ { on = /EXAMPLES/ } /^\.Ed/ { code = 0 } on && code { print } /^\.Bd/ { code = 1 }' "$RDDR_ROOT/docs/rddr-steer.8"
+    sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/s/^\.Dl //p' "$RDDR_ROOT/docs/rddr-steer.8"
+  } | sed -e "s|/sys/fs/bpf/rddr|$RDDR_PIN|; s|/etc/rddr/rddr.yaml|$CONF|; s|eth0|eth-c|" \
+    -e "s|^rddr-steer|$STEER --pin-dir $RDDR_PIN|" >"$RDDR_TMP/examples"
+  (($(wc -l <"$RDDR_TMP/examples") == 8))
+  in_ns g bash -euxo pipefail "$RDDR_TMP/examples" >"$RDDR_TMP/examples.out"
+  grep -q '^yes  load-divert' "$RDDR_TMP/examples.out"
+  grep -q '^shop .* 80 ' "$RDDR_TMP/examples.out"
+  grep -q '^divert_syn_marked  *0$' "$RDDR_TMP/examples.out"
+  start_listener
+  [[ $(ask c "$(server4 0)" 80) == rddr* ]]
+}

@@ -117,7 +117,8 @@ static json_object *services_json(struct steering_table *table)
 {
 	json_object *services = json_object_new_array();
 
-	qsort(table->entries, table->n, sizeof(*table->entries), by_order);
+	if (table->n)
+		qsort(table->entries, table->n, sizeof(*table->entries), by_order);
 	for (size_t i = 0; i < table->n; i++) {
 		const struct steering_entry *entry = &table->entries[i];
 

@@ -119,7 +119,7 @@ void rddr_steering_close(struct steering **steering)
 bool rddr_steering_current(const struct steering *steering)
 {
 	_owned_fd_ int fd = -1;
-	uint32_t id;
+	uint32_t id = 0;
 
 	/* Detached maps live on for as long as somebody has them open: the flag tells. */
 	return steering->control->attached && map_open(steering->dir, "control", 0, &fd, &id) == 0 &&

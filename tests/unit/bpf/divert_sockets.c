@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What divert decides of packets that a socket of this host is there for, of whatever state.
+ */
+#include <linux/if_packet.h>
+#include <poll.h>
+
+#include "runs.h"
+
+/* ---- rule 2: sockets ---- */
+
+static void set_on(int fd, int level, int option)
+{
+	int on = 1;
+
+	assert_int_equal(setsockopt(fd, level, option, &on, sizeof(on)), 0);
+}
+
+/* A socket bound to an address that may be somebody else's. */
+static int forged(const char *address, uint16_t port)
+{
+	struct addr a;
+	int fd;
+
+	assert_int_equal(rddr_addr_parse(address, port, &a), 0);
+	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_true(fd >= 0);
+	set_on(fd, a.sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6,
+	       a.sa.sa_family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT);
+	set_on(fd, SOL_SOCKET, SO_REUSEADDR);
+	assert_int_equal(bind(fd, &a.sa, rddr_addr_len(&a)), 0);
+	return fd;
+}
+
+static void connect_to(int fd, const char *address, uint16_t port)
+{
+	struct addr a;
+
+	assert_int_equal(rddr_addr_parse(address, port, &a), 0);
+	if (connect(fd, &a.sa, rddr_addr_len(&a)) < 0)
+		assert_int_equal(errno, EINPROGRESS);
+}
+
+static const struct {
+	int family;
+	const char *client, *own, *server;
+} hosts[] = {
+	{AF_INET, "10.7.7.7", "10.0.1.1", "10.0.1.77"},
+	{AF_INET6, "fd00:7::7", "fd00:0:0:1::1", "fd00:0:0:1::77"},
+};
+
+static void answers_to_forged_connects_are_marked_and_remembered(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec answer = between(hosts[i].server, 80, hosts[i].client, 5000, SYN | ACK);
+		struct spec data = between(hosts[i].server, 80, hosts[i].client, 5000, ACK);
+		struct rddr_flow flow = flow_of_spec(&answer);
+		int fd = forged(hosts[i].client, 5000);
+
+		assert_int_equal(run(&answer), PASS);
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(run(&answer), MARK);
+		assert_int_equal(remembered(&flow), RDDR_FLOW_REPLY);
+		/* Alive or not, a socket of ours gets what is its own. */
+		dead();
+		assert_int_equal(run(&data), MARK);
+		close(fd);
+		assert_int_equal(run(&data), DROP);
+		live();
+		assert_int_equal(run(&data), MARK);
+		/* Somebody else's connection begins on the same ports. */
+		assert_int_equal(run(&answer), PASS);
+		assert_int_equal(remembered(&flow), 0);
+		assert_int_equal(run(&data), PASS);
+	}
+}
+
+static void this_hosts_own_connections_are_answered_as_ever(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec answer = between(hosts[i].server, 80, hosts[i].own, 5000, SYN | ACK);
+		struct spec data = between(hosts[i].server, 80, hosts[i].own, 5000, ACK);
+		struct spec fragment = data;
+		int fd = forged(hosts[i].own, 5000);
+
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(run(&answer), MARK);
+		fragment.more = fragment.fragment = true;
+		assert_int_equal(run(&fragment), PASS);
+		close(fd);
+		dead();
+		assert_int_equal(run(&data), PASS);
+		live();
+	}
+}
+
+static void first_fragments_of_answers_to_forged_connects_are_dropped(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec first = between(hosts[i].server, 80, hosts[i].client, 5000, ACK), later = first;
+		int fd = forged(hosts[i].client, 5000);
+
+		first.fragment = first.more = later.fragment = true;
+		later.offset = 3;
+		assert_int_equal(run(&first), PASS);
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(run(&first), DROP);
+		assert_int_equal(run(&later), PASS);
+		close(fd);
+	}
+}
+
+static void a_listening_socket_is_nobodys(void **state)
+{
+	int fd = listener_new("10.0.1.1", 7001);
+	struct spec ack = between("10.0.1.2", 4000, "10.0.1.1", 7001, ACK), syn = ack;
+
+	(void)state;
+	syn.flags = SYN;
+	assert_int_equal(run(&ack), PASS);
+	assert_int_equal(run(&syn), PASS);
+	close(fd);
+}
+
+/* A connection within this host, of which server and client are the ends. */
+static void connection(const char *address, uint16_t port, int *server, int *client)
+{
+	int listener = listener_new(address, port);
+
+	*client = forged(address, 5001);
+	connect_to(*client, address, port);
+	*server = accept(listener, NULL, NULL);
+	assert_true(*server >= 0);
+	close(listener);
+}
+
+static void established_sockets_are_found_and_their_flows_remembered_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec data = between(hosts[i].own, 5001, hosts[i].own, 7000, ACK), syn = data;
+		struct rddr_flow flow = flow_of_spec(&data);
+		char config[512];
+		int server, client;
+
+		connection(hosts[i].own, 7000, &server, &client);
+		assert_int_equal(run(&data), MARK);
+		assert_int_equal(remembered(&flow), 0);
+		/* Forgotten for want of room, say: the service tells that it is a session's. */
+		snprintf(config, sizeof(config),
+			 "services: {s: {direction: incoming, intercept: {address: \"%s\", port: 7000},"
+			 " instances: [{name: one, chainer: transparent}]}}\n",
+			 hosts[i].own);
+		publish(config);
+		assert_int_equal(run(&data), MARK);
+		assert_int_equal(remembered(&flow), RDDR_FLOW_STEERED);
+		/* A SYN sent again belongs to the socket that is there, live or not. */
+		publish(nothing);
+		syn.flags = SYN;
+		assert_int_equal(run(&syn), MARK);
+		close(server);
+		close(client);
+	}
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
+}
+
+static void time_wait_is_ours_but_for_a_new_connection(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec data = between(hosts[i].own, 7002, hosts[i].own, 5001, ACK), syn = data;
+		struct rddr_flow flow = flow_of_spec(&data);
+		int server, client;
+
+		connection(hosts[i].own, 7002, &server, &client);
+		/* The client ends first: its side, with port 5001, is left in TIME_WAIT. */
+		shutdown(client, SHUT_WR);
+		wait_readable(server);
+		close(server);
+		wait_readable(client);
+		close(client);
+		assert_int_equal(run(&data), MARK);
+		syn.flags = SYN;
+		assert_int_equal(run(&syn), PASS);
+		assert_int_equal(remembered(&flow), RDDR_FLOW_PASSED);
+		assert_int_equal(run(&data), PASS);
+	}
+}
+
+/* How many IPv4 sockets of this namespace are in SYN_RECV. */
+static unsigned half_open(void)
+{
+	FILE *file = fopen("/proc/thread-self/net/tcp", "r");
+	unsigned n = 0, st;
+	char line[512];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		n += sscanf(line, " %*u: %*s %*s %x", &st) == 1 && st == 3;
+	fclose(file);
+	return n;
+}
+
+static void request_sockets_are_ours(void **state)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6};
+	struct spec syn = between("10.0.1.2", 4000, "10.0.1.1", 7003, SYN), ack = syn;
+	int listener = listener_new("10.0.1.1", 7003), fd;
+	struct frame frame;
+	struct ifreq request = {.ifr_name = "rt0"};
+	uint32_t sum = 0;
+
+	(void)state;
+	shell("ip neigh replace 10.0.1.2 lladdr 02:00:00:00:00:02 dev rt0 nud permanent");
+	frame_of(&frame, &syn);
+	fd = socket(AF_PACKET, SOCK_RAW, 0);
+	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
+	memcpy(frame.data, request.ifr_hwaddr.sa_data, 6);
+	ll.sll_ifindex = (int)if_nametoindex("rt1");
+	/* The one frame that the real stack sees wants its checksums. */
+	for (size_t i = 14; i < 34; i += 2)
+		sum += (uint32_t)frame.data[i] << 8 | frame.data[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~(sum + (sum >> 16)) & 0xffff;
+	frame.data[24] = (uint8_t)(sum >> 8);
+	frame.data[25] = (uint8_t)sum;
+	sum = 6 + 20;
+	for (size_t i = 26; i < 54; i += 2)
+		sum += (uint32_t)frame.data[i] << 8 | frame.data[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~(sum + (sum >> 16)) & 0xffff;
+	frame.data[50] = (uint8_t)(sum >> 8);
+	frame.data[51] = (uint8_t)sum;
+	assert_int_equal(sendto(fd, frame.data, frame.len, 0, (struct sockaddr *)&ll, sizeof(ll)), frame.len);
+	for (int i = 0; i < 2000 && !half_open(); i++)
+		usleep(10000);
+	assert_int_equal(half_open(), 1);
+	ack.flags = ACK;
+	assert_int_equal(run(&ack), MARK);
+	assert_int_equal(run(&syn), MARK);
+	close(fd);
+	close(listener);
+}
+
+static void icmp_errors_about_forged_sockets_are_marked(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec sent = between(hosts[i].client, 5000, hosts[i].server, 80, SYN);
+		struct spec error = icmp(&sent, hosts[i].family == AF_INET ? 3 : 1);
+		int fd = forged(hosts[i].client, 5000);
+
+		assert_int_equal(run(&error), PASS);
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(run(&error), MARK);
+		close(fd);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(answers_to_forged_connects_are_marked_and_remembered),
+		TEST(this_hosts_own_connections_are_answered_as_ever),
+		TEST(first_fragments_of_answers_to_forged_connects_are_dropped),
+		TEST(a_listening_socket_is_nobodys),
+		TEST(established_sockets_are_found_and_their_flows_remembered_again),
+		TEST(time_wait_is_ours_but_for_a_new_connection),
+		TEST(request_sockets_are_ours),
+		TEST(icmp_errors_about_forged_sockets_are_marked),
+	};
+
+	return cmocka_run_group_tests(tests, programs_up, programs_down);
+}
