@@ -273,15 +273,19 @@ int rddr_daemon_listen(struct daemon *d)
 	close_unneeded(d);
 	if (d->config->n_rules)
 		r = listen_steered(d);
-	for (size_t i = 0; r == 0 && i < d->config->n_services; i++) {
+	/* One that cannot listen does not keep the others from it. */
+	for (size_t i = 0; i < d->config->n_services; i++) {
 		const struct service *service = d->config->services[i];
+		int failed = 0;
 
-		for (unsigned w = 0; r == 0 && service->has_listen && w < d->n_workers; w++) {
+		for (unsigned w = 0; failed == 0 && service->has_listen && w < d->n_workers; w++) {
 			if (!has_socket(d, w, AF_UNSPEC, service->name))
-				r = listen_at(d, &service->listen, w, service->name);
+				failed = listen_at(d, &service->listen, w, service->name);
 		}
+		r = r ? r : failed;
 	}
-	return r == 0 ? tell_own(d) : r;
+	int told = tell_own(d);
+	return r ? r : told;
 }
 
 /* ---- steering ---- */

@@ -15,6 +15,10 @@
 #include "worker.h"
 
 #define BACKLOG 4096
+/* When the system has no descriptor or memory left: after how many ms it is tried again. */
+#define RETRY_MS 500
+/* How often it is said that accepting stopped, in ms. */
+#define SAY_AGAIN_MS 10000
 /* Connections accepted in one turn, so that sessions have theirs. */
 #define TURN 64
 
@@ -173,8 +177,11 @@ static void on_connection(void *ctx, unsigned events)
 			if (errno == EINTR || errno == ECONNABORTED)
 				continue;
 			rddr_metrics_count(w->metrics, METRIC_accept_failed);
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 				rddr_listener_pause_all(w);
+				/* Not for want of our own: no session that ends need tell that there are some again. */
+				rddr_loop_timer_set(w->loop, &w->retry, rddr_loop_now(w->loop) + RETRY_MS);
+			}
 			return;
 		}
 		begin(l, fd, &peer);
@@ -245,8 +252,12 @@ void rddr_listener_resume_all(struct worker *w)
 
 void rddr_listener_pause_all(struct worker *w)
 {
-	if (!w->paused) {
+	uint64_t now = rddr_loop_now(w->loop);
+
+	if (!w->paused)
 		rddr_metrics_count(w->metrics, METRIC_accept_paused);
+	if (!w->paused && (!w->said_paused || now - w->said_paused >= SAY_AGAIN_MS)) {
+		w->said_paused = now;
 		log_warning("listener: worker %u stops accepting until a session ends: descriptors in use %u of %u",
 			    w->index, w->fds_used, w->fds_max);
 	}

@@ -257,6 +257,14 @@ int rddr_worker_drain(struct worker *w, uint32_t limit, loop_fn drained, void *c
 
 /* ---- life ---- */
 
+static void accept_again(void *ctx)
+{
+	struct worker *w = ctx;
+
+	if (w->paused && w->fds_used + w->fds_session <= w->fds_max)
+		rddr_listener_resume_all(w);
+}
+
 int rddr_worker_new(unsigned index, struct config *config, uint32_t fds_max, struct worker **out)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -267,6 +275,7 @@ int rddr_worker_new(unsigned index, struct config *config, uint32_t fds_max, str
 	w->fds_max = fds_max;
 	w->metrics = rddr_metrics_set(NULL);
 	w->heart = (struct timer){.fn = beat, .ctx = w};
+	w->retry = (struct timer){.fn = accept_again, .ctx = w};
 	w->drain = (struct timer){.fn = drain_over, .ctx = w};
 	int r = w->metrics ? rddr_loop_new(&w->loop) : -ENOMEM;
 	if (r < 0) {

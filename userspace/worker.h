@@ -45,7 +45,9 @@ struct worker {
 
 	/* Descriptors: reserved for a whole session before it is accepted. */
 	uint32_t fds_used, fds_max, fds_session;
-	bool paused; /* accepting stopped for want of them */
+	bool paused;	      /* accepting stopped for want of them */
+	uint64_t said_paused; /* ms, when that was logged last; 0: never */
+	struct timer retry;   /* accepting is tried again */
 
 	struct timer heart;
 	struct steering *steering; /* for the heartbeat; NULL: none */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -296,6 +297,29 @@ static void few_descriptors(void **state)
 	free(plays);
 }
 
+/* There are none for a reason that is not ours, and no session whose end would tell that there are some again. */
+static void no_descriptors_for_a_while(void **state)
+{
+	struct rlimit few, before;
+	struct play p;
+
+	(void)state;
+	world_init(&w, AF_INET, 3, "workers: 1");
+	world_add(&w, "three", 3, "deadlines: { skew: 60s }");
+	world_start(&w);
+	assert_int_equal(prlimit(w.daemon.pid, RLIMIT_NOFILE, NULL, &before), 0);
+	few = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+	assert_int_equal(prlimit(w.daemon.pid, RLIMIT_NOFILE, &few, NULL), 0);
+	cast(&p, 3);
+	world_connect(&w, &p, "three");
+	child_wait_log(&w.daemon, "stops accepting", NULL);
+	assert_int_equal(prlimit(w.daemon.pid, RLIMIT_NOFILE, &before, NULL), 0);
+	play_gather(&w.stage, &p);
+	end_exchange(&p);
+	assert_true(child_counter(&w.daemon, NULL, "accept_failed") > 0);
+	child_stop(&w.daemon);
+}
+
 static void too_few_descriptors(void **state)
 {
 	(void)state;
@@ -481,6 +505,32 @@ static void reloads(void **state)
 	child_stop(&w.daemon);
 }
 
+/* A service that cannot listen does not keep others from it. */
+static void reload_cannot_listen(void **state)
+{
+	size_t at = 0;
+
+	(void)state;
+	world_init(&w, AF_INET, 2, "workers: 1");
+	world_add(&w, "first", 1, "filter: false");
+	world_start(&w);
+	world_add(&w, "blocked", 1, "filter: false");
+	world_add(&w, "third", 1, "filter: false");
+	/* A server's port is taken, and not to be shared. */
+	uint16_t port = w.offers[1].port;
+	w.offers[1].port = w.stage.port[1];
+	world_write(&w);
+	reload("cannot listen", &at);
+	child_wait_log(&w.daemon, "reload: done", &at);
+	whole_exchange("first", 1);
+	whole_exchange("third", 1);
+	w.offers[1].port = port;
+	world_write(&w);
+	reload("reload: done", &at);
+	whole_exchange("blocked", 1);
+	child_stop(&w.daemon);
+}
+
 /* Sessions begin and end while the config is read again and again. */
 static void reloads_under_load(void **state)
 {
@@ -510,12 +560,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(nothing_leaks, forget),
 		cmocka_unit_test_teardown(few_descriptors, forget),
+		cmocka_unit_test_teardown(no_descriptors_for_a_while, forget),
 		cmocka_unit_test_teardown(too_few_descriptors, forget),
 		cmocka_unit_test_teardown(garbage, forget),
 		cmocka_unit_test_teardown(drains, forget),
 		cmocka_unit_test_teardown(drain_limit, forget),
 		cmocka_unit_test_teardown(second_signal, forget),
 		cmocka_unit_test_teardown(reloads, forget),
+		cmocka_unit_test_teardown(reload_cannot_listen, forget),
 		cmocka_unit_test_teardown(reloads_under_load, forget),
 	};
 
