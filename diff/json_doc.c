@@ -17,7 +17,7 @@ struct reader {
 static const char *const type_names[] = {"null", "a boolean", "a number", "a string", "an array", "an object"};
 static_assert(sizeof(type_names) / sizeof(type_names[0]) == JSON_TYPES, "each type has a name");
 
-const char *rddr_json_type_name(enum json_type type)
+const char *rddr_json_type_name(enum json_kind type)
 {
 	return type_names[type];
 }
@@ -320,7 +320,7 @@ static bool read_members(struct reader *r, unsigned depth, uint32_t node, uint8_
 	}
 }
 
-static bool read_kind(struct reader *r, unsigned depth, uint32_t node, enum json_type *type, struct json_text *text)
+static bool read_kind(struct reader *r, unsigned depth, uint32_t node, enum json_kind *type, struct json_text *text)
 {
 	int c = peek(r);
 
@@ -351,7 +351,7 @@ static bool read_value(struct reader *r, unsigned depth, struct json_text key, u
 {
 	struct json_text text = {0};
 	struct json_node *node;
-	enum json_type type;
+	enum json_kind type;
 	size_t from;
 	uint32_t at;
 

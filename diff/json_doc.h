@@ -15,7 +15,7 @@
 
 #define JSON_DEPTH 128 /* arrays and objects within each other */
 
-enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT, JSON_TYPES };
+enum json_kind { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT, JSON_TYPES };
 
 /* No node: there are no more. The document's own is 0. */
 #define JSON_NONE UINT32_MAX
@@ -31,7 +31,7 @@ struct json_node {
 	uint32_t at, len;      /* as it was written */
 	uint32_t child, next;  /* the first in it; the one behind it */
 	uint32_t count;	       /* of what is in it */
-	enum json_type type;
+	enum json_kind type;
 };
 
 struct json_doc {
@@ -70,6 +70,6 @@ bool rddr_json_same_number(struct slice a, struct slice b);
 int rddr_json_order_numbers(struct slice a, struct slice b);
 
 /* "an object", ... */
-const char *rddr_json_type_name(enum json_type type);
+const char *rddr_json_type_name(enum json_kind type);
 
 #endif

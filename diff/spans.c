@@ -208,67 +208,103 @@ static size_t unite(struct span spans[], size_t n, const struct span more[], siz
 	return k;
 }
 
-/* Lays a skeleton over all who are present but the first; the pair's values say what the others may have. */
-static unsigned lay_all(const struct slice texts[], unsigned n, uint32_t absent, struct spans_result *out,
-			struct misfit *misfit)
+static void copy_values(struct spans_result *out, unsigned to, unsigned from)
+{
+	for (size_t k = 0; k < out->n; k++)
+		out->values[k][to] = out->values[k][from];
+}
+
+/* Lays the skeleton over the others; the pair's values say what they may have. Returns the first misfit, or n. */
+static unsigned lay_others(const struct slice texts[], unsigned n, uint32_t absent, struct spans_result *out,
+			   struct misfit *misfit)
 {
 	const struct skeleton s = {.text = texts[0], .spans = out->spans, .n = out->n};
 	struct span_limits limits[SPANS_MOST];
 	struct slice values[SPANS_MOST];
 
-	memset(out->values, 0, sizeof(out->values));
-	for (unsigned i = 0; i < n; i++) {
+	for (size_t k = 0; k < s.n; k++)
+		rddr_span_limits_set(&limits[k], out->values[k][0], out->values[k][1]);
+	for (unsigned i = 2; i < n; i++) {
 		if (is_absent(absent, i))
 			continue;
-		if (!lay(&s, i < 2 ? NULL : limits, texts[i], values, misfit))
+		/* What one of the pair has is noise as good as any. */
+		if (slice_equal(texts[i], texts[0]) || slice_equal(texts[i], texts[1])) {
+			copy_values(out, i, slice_equal(texts[i], texts[0]) ? 0 : 1);
+			continue;
+		}
+		if (!lay(&s, limits, texts[i], values, misfit))
 			return i;
 		for (size_t k = 0; k < s.n; k++)
 			out->values[k][i] = values[k];
-		for (size_t k = 0; i == 1 && k < s.n; k++)
-			rddr_span_limits_set(&limits[k], out->values[k][0], out->values[k][1]);
 	}
 	return n;
 }
 
-static enum spans_verdict differ(struct spans_result *out, const struct slice texts[], unsigned who,
-				 const struct misfit *misfit)
+/* The first text's values lie in its spans. */
+static void take_values(const struct slice texts[], struct spans_result *out)
+{
+	memset(out->values, 0, out->n * sizeof(out->values[0]));
+	for (size_t k = 0; k < out->n; k++)
+		out->values[k][0] = slice_cut(texts[0], out->spans[k].at, out->spans[k].len);
+}
+
+/* Lays the skeleton over the pair's second text. False: it does not fit. */
+static bool lay_second(const struct slice texts[], struct spans_result *out)
+{
+	const struct skeleton s = {.text = texts[0], .spans = out->spans, .n = out->n};
+	struct slice values[SPANS_MOST];
+	struct misfit misfit;
+
+	take_values(texts, out);
+	if (slice_equal(texts[0], texts[1])) {
+		copy_values(out, 1, 0);
+		return true;
+	}
+	if (!lay(&s, NULL, texts[1], values, &misfit))
+		return false;
+	for (size_t k = 0; k < s.n; k++)
+		out->values[k][1] = values[k];
+	return true;
+}
+
+static void differ(struct spans_result *out, const struct slice texts[], unsigned who, const struct misfit *misfit)
 {
 	char here[SPANS_SHOWN];
 	size_t from = misfit->offset > 10 ? misfit->offset - 10 : 0;
 
-	out->n = 0;
 	out->instance = who;
 	out->other = 0;
 	out->offset = misfit->offset;
 	snprintf(out->why, sizeof(out->why), "%s: %s", misfit->why,
 		 rddr_spans_show(slice_cut(texts[who], from, SIZE_MAX), here));
-	return SPANS_DIFFER;
 }
 
 static enum spans_verdict compare_filtered(const struct slice texts[], unsigned n, uint32_t absent,
 					   struct spans_result *out)
 {
 	struct span more[SPANS_MOST], theirs[SPANS_MOST];
-	struct misfit misfit, later;
+	struct misfit misfit = {.why = outside}, later;
 	unsigned who;
-	size_t before;
+	size_t found;
 
 	out->n = rddr_spans_find(texts[0], texts[1], out->spans, theirs);
-	who = lay_all(texts, n, absent, out, &misfit);
+	take_values(texts, out);
+	for (size_t k = 0; k < out->n; k++)
+		out->values[k][1] = slice_cut(texts[1], theirs[k].at, theirs[k].len);
+	who = lay_others(texts, n, absent, out, &misfit);
 	if (who == n)
 		return SPANS_NOISE;
 	/* Whoever differs outside the pair's spans may do so where the pair agrees by chance. */
-	before = out->n;
-	for (unsigned i = 2; i < n; i++) {
+	for (unsigned i = who; i < n; i++) {
 		if (!is_absent(absent, i))
 			out->n = unite(out->spans, out->n, more, rddr_spans_find(texts[0], texts[i], more, theirs));
 	}
-	if (lay_all(texts, n, absent, out, &later) < n)
-		return differ(out, texts, who, &misfit);
-	before = out->n;
+	found = out->n;
+	if (!lay_second(texts, out) || lay_others(texts, n, absent, out, &later) < n)
+		found = 0;
 	differ(out, texts, who, &misfit);
-	out->n = before;
-	return SPANS_CHANCE;
+	out->n = found;
+	return found ? SPANS_CHANCE : SPANS_DIFFER;
 }
 
 static bool all_equal(const struct slice texts[], unsigned n, uint32_t absent)
