@@ -52,12 +52,12 @@ static void apply_edits(struct call *c)
 
 	for (size_t k = 0; k < e->n; k++) {
 		const struct edit *edit = &e->list[k];
-		const uint8_t *own = e->own.data + e->own.from + edit->own;
+		size_t own = e->own.from + edit->own;
 
 		pass_to(c, c->at + edit->at);
 		for (unsigned i = 0; i < c->h->n; i++) {
 			if (edit->own_len[i])
-				c->h->host->segment_own(c->h->session, i, own, edit->own_len[i]);
+				c->h->host->segment_own(c->h->session, i, e->own.data + own, edit->own_len[i]);
 			own += edit->own_len[i];
 		}
 		c->passed = c->at + edit->at + edit->len;
