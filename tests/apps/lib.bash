@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+# Real applications under test: npm packages installed once for a lock file, servers in the gateway's namespace on loopback addresses,
+# and a daemon that listens there by itself. For bats: `load lib` and `load apps/lib`, then `apps_up` and `topology_down`.
+
+APPS_ROOT="$RDDR_ROOT/tests/apps"
+# What an exploit is after; nobody can answer it by chance.
+APP_SECRET="takings-$(cksum <<<"$RDDR_T$BASHPID" | cut -d' ' -f1)-of-the-house"
+export APP_SECRET
+
+# apps_install: sets APPS to a folder whose node_modules is what the lock file says. Two that come at once: the second waits.
+apps_install() {
+	local cache=${RDDR_CACHE:-/var/cache/rddr-tests} key lock tmp
+	key=$(cat "$APPS_ROOT/package.json" "$APPS_ROOT/package-lock.json" | sha256sum | cut -c1-16)
+	APPS=$cache/apps-$key
+	[[ ! -d $APPS ]] || return 0
+	mkdir -p "$cache" || return
+	exec {lock}>"$cache/lock"
+	flock "$lock"
+	if [[ ! -d $APPS ]]; then
+		tmp=$(mktemp -d "$cache/new.XXXXXX") || return
+		cp "$APPS_ROOT/package.json" "$APPS_ROOT/package-lock.json" "$APPS_ROOT/.npmrc" "$tmp" || return
+		if ! (cd "$tmp" && npm ci --ignore-scripts) >"$tmp/npm.log" 2>&1 || ! mv "$tmp" "$APPS"; then
+			say "npm: $(tail -n 20 "$tmp/npm.log")"
+			rm -rf "$tmp"
+			exec {lock}>&-
+			return 1
+		fi
+	fi
+	exec {lock}>&-
+}
+
+# apps_up: one namespace, with loopback alone.
+apps_up() {
+	apps_install || return
+	topology_up 0
+}
+
+# start_node NAME ADDRESS PORT SCRIPT ARGS...: in the gateway's namespace; back when it listens. SCRIPT is looked for in tests/apps.
+start_node() {
+	local name=$1 address=$2 port=$3 script=$4
+	shift 4
+	spawn "$name" g env NODE_PATH="$APPS/node_modules" NODE_ENV=production APP_NAME="$name" APP_DATA="${APP_DATA:-$RDDR_TMP}" \
+		node "$APPS_ROOT/$script" "$@" || return
+	if ! wait_tcp g "$address" "$port"; then
+		say "$name: $(tail -n 20 "$RDDR_TMP/$name.log")"
+		return 1
+	fi
+}
+
+# fetch ARGS...: curl from where the servers are. A path is sent as it is written.
+fetch() { in_ns g curl -sS --path-as-is --max-time "$((60 * RDDR_PATIENCE))" "$@"; }
+
+# service NAME LISTEN-PORT LINES PORT...: a service of the config, with instances on 127.0.0.1.
+service() {
+	local name=$1 listen=$2 lines=$3 port
+	shift 3
+	printf '  %s:\n    listen: 127.0.0.1:%s\n    deadlines: { connect: 20s, skew: 20s, idle: 60s }\n    instances:\n' "$name" "$listen"
+	for port in "$@"; do
+		printf '      - { name: p%s, chainer: directed, remote: "127.0.0.1:%s" }\n' "$port" "$port"
+	done
+	while IFS= read -r port; do
+		[[ -z $port ]] || printf '    %s\n' "$port"
+	done <<<"$lines"
+}
+
+# rddr: a daemon with the services that standard input says.
+rddr() {
+	{
+		printf 'evidence: { file: %s }\nservices:\n' "$RDDR_TMP/evidence.jsonl"
+		cat
+	} >"$RDDR_TMP/rddr.yaml"
+	start_rddrd "$RDDR_TMP/rddr.yaml"
+}
+
+records() { ctl --json evidence --limit 1000 | jq '.evidence | length'; }
+more_records() { (($(records) > $1)); }
+# The last record as one line: where, why, minority.
+last_record() { ctl --json evidence --limit 1 | jq -c '.evidence[0] | {service, reason, where, why, minority}'; }
+
+# untroubled SERVICE...: nothing was denied there.
+untroubled() {
+	local s
+	for s in "$@"; do
+		if (($(counter "$s" denied))); then
+			say "$s denied: $(ctl --json evidence | jq -c '.evidence[] | {service, reason, where, why, minority, request}' | head -n 5)"
+			return 1
+		fi
+	done
+}
