@@ -363,15 +363,15 @@ static enum rddr_verdict judge_body_too(struct http *h, const struct rddr_view v
 	struct rddr_view rest[RDDR_MAX_INSTANCES];
 	struct rddr_diff_result more = {.size = sizeof(more)};
 
-	if (h->phase != ANSWER_BODY || h->filter || !h->direct)
+	if (h->phase != ANSWER_BODY)
 		return RDDR_AGREE;
 	for (unsigned i = 0; i < h->n; i++) {
 		rest[i] = views[i];
 		rest[i].data = views[i].len ? views[i].data + result->consumed[i] : NULL;
 		rest[i].len -= result->consumed[i];
 	}
-	/* What diverges is found again by the next call, in which nothing else was consumed. */
-	if (rddr_http_payload_judge(h, rest, &more) != RDDR_AGREE)
+	/* Otherwise it is left to the next call, which begins with nothing consumed: noise is weighed by that. */
+	if (!rddr_http_payload_alike(h, rest) || rddr_http_payload_judge(h, rest, &more) != RDDR_AGREE)
 		return RDDR_AGREE;
 	for (unsigned i = 0; i < h->n; i++)
 		result->consumed[i] += more.consumed[i];

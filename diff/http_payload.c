@@ -357,6 +357,20 @@ static bool all_alike(const struct http *h, const struct body_view payloads[])
 	return true;
 }
 
+bool rddr_http_payload_alike(struct http *h, const struct rddr_view views[])
+{
+	struct body_view payloads[RDDR_MAX_INSTANCES];
+
+	if (!h->direct || h->body)
+		return false;
+	for (unsigned i = 0; i < h->n; i++) {
+		payloads[i] = (struct body_view){.absent = !rddr_http_present(&views[i]), .ended = true};
+		if (!payloads[i].absent)
+			view_direct(&h->streams[i], &views[i], &payloads[i]);
+	}
+	return all_alike(h, payloads);
+}
+
 static int need_comparator(struct http *h, const struct body_view payloads[])
 {
 	const struct body_conf conf = {

@@ -208,6 +208,8 @@ void rddr_http_flush_head(struct http *h);
 
 /* Makes ready for the bodies that the heads speak of. 0, -ENOMEM, or -EINVAL: a coding cannot be set up. */
 int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head heads[]);
+/* Whether all bodies lie in the views whole, and are the same: then judging them consumes them, without noise. */
+bool rddr_http_payload_alike(struct http *h, const struct rddr_view views[]);
 enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view views[],
 					  struct rddr_diff_result *result);
 enum rddr_verdict rddr_http_tunnel_judge(struct http *h, const struct rddr_view views[],
