@@ -537,6 +537,9 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	d->started = rddr_loop_now(d->loop);
 	d->upkeep = (struct timer){.fn = upkeep, .ctx = d};
 	r = watch_signals(d);
+	/* Before the first thread: each has capabilities of its own, and begins with those of the one that made it. */
+	if (r == 0)
+		r = rddr_privileges_drop();
 	if (r == 0)
 		r = rddr_scribe_start(SCRIBE_BYTES);
 	if (r == 0)
@@ -547,8 +550,6 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 		r = begin_traffic(d);
 	if (r == 0 && *control_path(d))
 		r = rddr_commands_begin(d, control_path(d));
-	if (r == 0)
-		r = rddr_privileges_drop();
 	return r;
 }
 

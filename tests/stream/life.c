@@ -2,6 +2,7 @@
 /*
  * life.c - the daemon as a process: descriptors, garbage, draining, reloading.
  */
+#include <dirent.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -332,6 +333,56 @@ static void too_few_descriptors(void **state)
 	assert_int_equal(child_wait(&w.daemon), 1);
 }
 
+/* ---- capabilities ---- */
+
+/* A field of a thread's status, as a number; base: 10 or 16. */
+static uint64_t thread_field(const char *path, const char *field, int base)
+{
+	FILE *file = fopen(path, "r");
+	uint64_t value = UINT64_MAX;
+	char line[256];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
+			value = strtoull(line + strlen(field) + 1, NULL, base);
+	}
+	fclose(file);
+	assert_true(value != UINT64_MAX);
+	return value;
+}
+
+static void no_thread_keeps_privileges(void **state)
+{
+	static const unsigned kept[] = {10, 12, 39}; /* CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_BPF */
+	char path[PATH_MAX];
+	uint64_t mask = 0;
+	unsigned threads = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		mask |= UINT64_C(1) << kept[i];
+	world_init(&w, AF_INET, 3, "workers: 2");
+	world_add(&w, "three", 3, "filter: false");
+	world_start(&w);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)w.daemon.pid);
+	DIR *tasks = opendir(path);
+	assert_non_null(tasks);
+	for (const struct dirent *task; (task = readdir(tasks));) {
+		if (task->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)w.daemon.pid, task->d_name);
+		assert_int_equal(thread_field(path, "CapEff", 16) & ~mask, 0);
+		assert_int_equal(thread_field(path, "CapPrm", 16) & ~mask, 0);
+		assert_int_equal(thread_field(path, "NoNewPrivs", 10), 1);
+		threads++;
+	}
+	closedir(tasks);
+	assert_true(threads >= 4); /* the main one, the scribe, two workers */
+	whole_exchange("three", 3);
+	child_stop(&w.daemon);
+}
+
 /* ---- garbage ---- */
 
 static void garbage(void **state)
@@ -562,6 +613,7 @@ int main(void)
 		cmocka_unit_test_teardown(few_descriptors, forget),
 		cmocka_unit_test_teardown(no_descriptors_for_a_while, forget),
 		cmocka_unit_test_teardown(too_few_descriptors, forget),
+		cmocka_unit_test_teardown(no_thread_keeps_privileges, forget),
 		cmocka_unit_test_teardown(garbage, forget),
 		cmocka_unit_test_teardown(drains, forget),
 		cmocka_unit_test_teardown(drain_limit, forget),
