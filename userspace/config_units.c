@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Amounts with a unit: durations, sizes, percentages; and the sections that are made of them. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "config_read.h"
 #include "own.h"
 
@@ -137,7 +139,16 @@ static const struct field noise_list[] = {
 };
 const struct fields rddr_config_read_noise = {noise_list, ARRAY_LEN(noise_list)};
 
-static const struct bounds buffer_bounds = {4 * KIB, 256 * MIB}, lag_bounds = {4 * KIB, 1024 * MIB};
+#define LIMIT_BUFFER (16 * MIB)
+#define LIMIT_LAG    (32 * MIB)
+
+/*
+ * A stream lies in one block. It may hold as much again as limits.buffer of what was consumed and is not sent yet, and
+ * in report mode what an instance lags behind, with a high watermark of at most limits.buffer on top.
+ */
+static_assert(LIMIT_LAG + 2 * LIMIT_BUFFER <= BUFFER_MAX, "what the limits allow fits into a buffer");
+
+static const struct bounds buffer_bounds = {4 * KIB, LIMIT_BUFFER}, lag_bounds = {4 * KIB, LIMIT_LAG};
 static const struct field limits_list[] = {
 	{"buffer", rddr_config_read_size32, offsetof(struct limits, buffer), &buffer_bounds, false},
 	{"lag", rddr_config_read_size32, offsetof(struct limits, lag), &lag_bounds, false},

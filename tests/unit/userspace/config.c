@@ -272,7 +272,7 @@ static void test_every_service_key(void **state)
 				     "    policy: {verdict: all}\n"
 				     "    deadlines: {connect: 10ms, skew: 1h, idle: 24h, linger: 2 m}\n"
 				     "    noise: {run: 1KiB, share: 0%}\n"
-				     "    limits: {buffer: 4096, lag: 1GiB}\n");
+				     "    limits: {buffer: 4096, lag: 32MiB}\n");
 	const struct service *s = c->services[0];
 	const struct chainer_conf *conf = &s->instances[0].chainer;
 
@@ -290,7 +290,7 @@ static void test_every_service_key(void **state)
 	assert_int_equal(s->noise.run, 1024);
 	assert_int_equal(s->noise.share, 0);
 	assert_int_equal(s->limits.buffer, 4096);
-	assert_int_equal(s->limits.lag, 1 << 30);
+	assert_int_equal(s->limits.lag, 32 << 20);
 	assert_true(conf->forge_addr);
 	assert_int_equal(conf->forced_port, 8080);
 	assert_int_equal(conf->forge_ports, 1);

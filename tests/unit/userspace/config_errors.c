@@ -182,9 +182,10 @@ static const struct broken services[] = {
 	{SHOP "    noise: {share: 101%}\n", 6, 20,
 	 "services.shop.noise.share: wants a percentage from 0% to 100%, is \"101%\""},
 	{SHOP "    limits: {buffer: 4095}\n", 6, 22,
-	 "services.shop.limits.buffer: wants a size (bytes, or a number with KiB, MiB or GiB) from 4KiB to 256MiB, is "
+	 "services.shop.limits.buffer: wants a size (bytes, or a number with KiB, MiB or GiB) from 4KiB to 16MiB, is "
 	 "\"4095\""},
-	{SHOP "    limits: {lag: 2GiB}\n", 6, 19, "services.shop.limits.lag: wants a size"},
+	{SHOP "    limits: {buffer: 17MiB}\n", 6, 22, "services.shop.limits.buffer: wants a size"},
+	{SHOP "    limits: {lag: 33MiB}\n", 6, 19, "services.shop.limits.lag: wants a size"},
 };
 
 static const struct broken instances[] = {
