@@ -291,6 +291,15 @@ static __always_inline enum action decide_remembered(struct __sk_buff *skb, cons
 	return DROP;
 }
 
+/*
+ * Whether this is a flow that was let pass. When the daemon is back, a connect of its own may get the ports of one that
+ * was let pass before: the answer to it is the daemon's.
+ */
+static __always_inline int is_passed(struct __sk_buff *skb, const struct rddr_flow *flow, const struct rddr_decision *v)
+{
+	return v && v->kind == RDDR_FLOW_PASSED && socket_state(skb, flow) != BPF_TCP_SYN_SENT;
+}
+
 /* A SYN-ACK: the answer to a connect, of this host or of somebody else. */
 static __always_inline enum action decide_answer(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
 {
@@ -298,7 +307,7 @@ static __always_inline enum action decide_answer(struct __sk_buff *skb, const st
 	struct rddr_flow reverse;
 	int state;
 
-	if (v && v->kind == RDDR_FLOW_PASSED) {
+	if (is_passed(skb, &p->flow, v)) {
 		count(RDDR_COUNTER_divert_passed);
 		return PASS;
 	}
@@ -329,6 +338,11 @@ static __always_inline enum action decide_rest(struct __sk_buff *skb, const stru
 	enum action action;
 	int state;
 
+	/* A connect that is refused. */
+	if (v && v->kind == RDDR_FLOW_PASSED && p->flags & TCP_FLAG_RST && !is_passed(skb, &p->flow, v)) {
+		count(RDDR_COUNTER_divert_socket_marked);
+		return MARK;
+	}
 	if (v) {
 		action = decide_remembered(skb, &p->flow, v);
 		if (action == MARK)

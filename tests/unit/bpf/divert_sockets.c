@@ -76,6 +76,31 @@ static void answers_to_forged_connects_are_marked_and_remembered(void **state)
 	}
 }
 
+/* What a client's connection left behind that was let pass, no daemon being live, is not in the way of a later connect
+ * from the same port in the client's name. */
+static void answers_are_marked_although_an_earlier_connection_was_let_pass(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec answer = between(hosts[i].server, 80, hosts[i].client, 5000, SYN | ACK);
+		struct spec refusal = between(hosts[i].server, 80, hosts[i].client, 5000, RST | ACK);
+		struct spec data = between(hosts[i].server, 80, hosts[i].client, 5000, ACK);
+		struct rddr_flow flow = flow_of_spec(&answer);
+		int fd;
+
+		remember(&flow, RDDR_FLOW_PASSED, 0);
+		assert_int_equal(run(&answer), PASS);
+		assert_int_equal(run(&refusal), PASS);
+		fd = forged(hosts[i].client, 5000);
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(run(&refusal), MARK);
+		assert_int_equal(run(&answer), MARK);
+		assert_int_equal(remembered(&flow), RDDR_FLOW_REPLY);
+		assert_int_equal(run(&data), MARK);
+		close(fd);
+	}
+}
+
 static void this_hosts_own_connections_are_answered_as_ever(void **state)
 {
 	(void)state;
@@ -270,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(answers_to_forged_connects_are_marked_and_remembered),
+		TEST(answers_are_marked_although_an_earlier_connection_was_let_pass),
 		TEST(this_hosts_own_connections_are_answered_as_ever),
 		TEST(first_fragments_of_answers_to_forged_connects_are_dropped),
 		TEST(a_listening_socket_is_nobodys),
