@@ -148,6 +148,25 @@ static size_t random_edge(const struct gaps *g, const struct gap *gap, bool befo
 	return i == 2 ? 2 : 1;
 }
 
+static bool is_hex(uint8_t c)
+{
+	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* A percent escape is not taken apart: its digits look like the beginning of the word behind it. */
+static bool splits_escape(const struct gaps *g, const struct gap *gap, size_t room)
+{
+	if (room == 0 || beside(g, gap, true, 0) != '%')
+		return false;
+	for (int t = 0; t < 2; t++) {
+		const uint8_t *at = g->text[t].data + gap->at[t];
+
+		if (gap->len[t] < 2 || !is_hex(at[0]) || !is_hex(at[1]))
+			return false;
+	}
+	return true;
+}
+
 static void grow(struct gap *gap, bool before, size_t by)
 {
 	for (int t = 0; t < 2; t++) {
@@ -175,6 +194,8 @@ static void widen(struct gaps *g)
 
 		while ((by = widening(g, gap, before, room_beside(g, k / 2, before))) > 0)
 			grow(gap, before, by);
+		if (before && splits_escape(g, gap, room_beside(g, k / 2, before)))
+			grow(gap, before, 1);
 		grow(gap, before, random_edge(g, gap, before, room_beside(g, k / 2, before)));
 	}
 }
