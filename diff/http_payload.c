@@ -500,7 +500,7 @@ enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view
 	struct body_view payloads[RDDR_MAX_INSTANCES];
 	struct body_result out;
 	enum rddr_verdict verdict = RDDR_WAIT;
-	bool consumed;
+	bool consumed, spoke;
 
 	if (gather(h, views, payloads, result) == RDDR_DIVERGE ||
 	    require_json(h, views, payloads, result) == RDDR_DIVERGE)
@@ -518,12 +518,14 @@ enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view
 	result->boundary = !h->begun;
 	if (!complete(h, payloads))
 		return consumed ? RDDR_AGREE : RDDR_WAIT;
+	spoke = h->head.len > 0 || h->out == OUT_CHUNKED;
 	rddr_http_flush_head(h);
 	if (h->out == OUT_CHUNKED)
 		h->host->emit(h->session, RDDR_LONE, "0\r\n\r\n", 5);
 	rddr_http_payload_end(h);
 	rddr_http_answered(h, views, result);
-	return RDDR_AGREE;
+	/* That the connections end may be all that was new. */
+	return consumed || spoke ? RDDR_AGREE : RDDR_WAIT;
 }
 
 /* After 101, and after CONNECT: bytes, as they come. */
