@@ -50,6 +50,21 @@ static int minority(const struct rddr_session *s, size_t offset)
 	return odd;
 }
 
+/* The same, where noise of the filter pair stands at the place: the pair agrees but for it, so the third is the odd
+ * one. */
+static int odd_one(const struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding,
+		   size_t offset)
+{
+	int odd = minority(s, offset);
+
+	if (reason == RDDR_DENIED_REJECTED)
+		return -1;
+	if (odd < 0 && s->service->filter && s->n == 3 && reason == RDDR_DENIED_DIVERGENCE && finding &&
+	    finding->instance == 2 && present(&s->many[0]) && present(&s->many[1]))
+		return 2;
+	return odd;
+}
+
 static const char *side_state(const struct rddr_session *s, unsigned i, enum rddr_denial_reason reason,
 			      const struct rddr_finding *finding)
 {
@@ -103,7 +118,7 @@ void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason,
 		.where = where,
 		.why = why,
 		.n = s->n,
-		.minority = reason == RDDR_DENIED_REJECTED ? -1 : minority(s, offset),
+		.minority = odd_one(s, reason, finding, offset),
 		.sides = sides,
 	};
 	char client[RDDR_ADDR_TEXT], destination[RDDR_ADDR_TEXT];

@@ -2,10 +2,9 @@
 /*
  * memory.c - readers that are slow, or stop: what the daemon holds stays bounded, and everything arrives in the end.
  *
- * The bound, from the code: an end is read while less than 128 KiB of it is held for others, into a buffer that
- * doubles; so a session holds at most 256 KiB of the lone stream, 512 KiB of the source's, and 256 KiB of each other
- * instance's: 1.25 MiB with three. A worker keeps 8 MiB of free blocks at most. The tests allow 4 MiB more for code and
- * the like that is first used.
+ * The bound, from the code: an end is read while less than 128 KiB of it is held for others, and the source, of which
+ * as much again may wait for the lone end, up to 256 KiB; so a session of N holds at most (N + 2) times 128 KiB. A
+ * worker keeps 8 MiB of free blocks at most. The tests allow 4 MiB more for code and the like that is first used.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +18,7 @@
 #include "play/world.h"
 
 #define LOAD	   (50000000 / load_scale())
-#define SESSION_KB 1280
+#define SESSION_KB ((3 + 2) * 128)
 #define WORKER_KB  (8192 + 4096)
 #define MANY	   20
 /*
