@@ -82,6 +82,7 @@ static __noinline int table_look(void *table, struct rddr_service_key *key, cons
 	s = bpf_map_lookup_elem(table, key);
 	if (!s)
 		return NONE;
+#pragma clang loop unroll(full)
 	for (__u32 i = 0; i < RDDR_ALTERNATIVES_MAX; i++) {
 		if (i >= s->n)
 			break;

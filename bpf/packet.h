@@ -84,6 +84,7 @@ static __always_inline __u16 packet_protocol(struct __sk_buff *skb, __u32 *offse
 	__u16 tag[2];
 
 	*offset = 0;
+#pragma clang loop unroll(full)
 	for (int i = 0; i < TAGS_MAX; i++) {
 		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
 			break;
@@ -156,7 +157,7 @@ static __always_inline void packet_ipv4(struct __sk_buff *skb, struct packet *p)
 
 #define NEXT_ICMPV6 58
 
-/* Whether an IPv6 header that is none of the walkable ones ends the search for TCP. */
+/* Whether it is an IPv6 header that something else lies behind. */
 static __always_inline int is_extension(__u8 next)
 {
 	switch (next) {
@@ -174,45 +175,56 @@ static __always_inline int is_extension(__u8 next)
 	}
 }
 
+enum fragment { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
+
+/* A walk over IPv6 extension headers. */
+struct walk {
+	__u32 offset;	/* in: of the first header; out: of what lies behind the last one */
+	__u32 next;	/* in: what the first header is; out: what lies behind the last one */
+	__u32 fragment; /* out; behind a fragment header the walk ends */
+};
+
 /*
- * Walks over IPv6 extension headers, from the one that next names, at *offset. Returns the first header that is none,
- * its place in *offset; -1: cut short, or too many. *fragment: 0 unfragmented, 1 a first fragment, 2 a later one; the
- * walk ends there.
+ * 0; -1: cut short, or too many. The loop is unrolled because 6.1 knows bounded loops in some shapes only, and which
+ * one it gets is the compiler's choice.
  */
-static __always_inline int walk_extensions(struct __sk_buff *skb, __u8 next, __u32 *offset, int *fragment)
+__noinline int walk_extensions(struct __sk_buff *skb, struct walk *w)
 {
 	__u8 header[4];
 
-	*fragment = 0;
+	if (!w)
+		return -1;
+	w->fragment = FRAGMENT_NONE;
+#pragma clang loop unroll(full)
 	for (int i = 0; i <= EXTENSIONS_MAX; i++) {
-		if (!is_extension(next))
-			return next;
-		if (i == EXTENSIONS_MAX || load(skb, *offset, header, sizeof(header)))
+		if (!is_extension((__u8)w->next))
+			return 0;
+		if (i == EXTENSIONS_MAX || load(skb, w->offset, header, sizeof(header)))
 			return -1;
-		if (next == 44) {
+		if (w->next == 44) {
 			__u16 place = (__u16)(header[2] << 8 | header[3]);
 
+			w->offset += 8;
 			/* A fragment that is all of its packet (RFC 6946) is none. */
 			if (place & 0xfff9) {
-				*offset += 8;
-				*fragment = place & 0xfff8 ? 2 : 1;
-				return header[0];
+				w->next = header[0];
+				w->fragment = place & 0xfff8 ? FRAGMENT_LATER : FRAGMENT_FIRST;
+				return 0;
 			}
-			*offset += 8;
-		} else if (next == 51) {
-			*offset += (header[1] + 2u) * 4;
+		} else if (w->next == 51) {
+			w->offset += (header[1] + 2u) * 4;
 		} else {
-			*offset += (header[1] + 1u) * 8;
+			w->offset += (header[1] + 1u) * 8;
 		}
-		next = header[0];
+		w->next = header[0];
 	}
 	return -1;
 }
 
 static __always_inline void packet_ipv6(struct __sk_buff *skb, struct packet *p)
 {
+	struct walk w = {0};
 	struct ipv6 ip;
-	int next, fragment;
 	__u8 type;
 
 	if (load(skb, p->offset, &ip, sizeof(ip)))
@@ -220,19 +232,22 @@ static __always_inline void packet_ipv6(struct __sk_buff *skb, struct packet *p)
 	p->flow.family = RDDR_FAMILY_V6;
 	__builtin_memcpy(p->flow.remote, ip.source, 16);
 	__builtin_memcpy(p->flow.local, ip.destination, 16);
-	p->offset += sizeof(ip);
-	next = walk_extensions(skb, ip.next, &p->offset, &fragment);
-	if (next < 0) {
+	w.offset = p->offset + sizeof(ip);
+	w.next = ip.next;
+	if (walk_extensions(skb, &w)) {
 		p->kind = PACKET_MALFORMED;
-	} else if (fragment) {
+		return;
+	}
+	p->offset = w.offset;
+	if (w.fragment != FRAGMENT_NONE) {
 		/* Behind an extension header that came in another fragment there may be TCP as well. */
-		if (next == IPPROTO_TCP)
-			packet_fragment(skb, p, fragment == 1);
-		else if (is_extension((__u8)next))
+		if (w.next == IPPROTO_TCP)
+			packet_fragment(skb, p, w.fragment == FRAGMENT_FIRST);
+		else if (is_extension((__u8)w.next))
 			packet_fragment(skb, p, 0);
-	} else if (next == IPPROTO_TCP) {
+	} else if (w.next == IPPROTO_TCP) {
 		packet_tcp(skb, p);
-	} else if (next == NEXT_ICMPV6) {
+	} else if (w.next == NEXT_ICMPV6) {
 		if (load(skb, p->offset, &type, sizeof(type)))
 			return;
 		/* unreachable, too big, time exceeded, parameter problem */
@@ -266,17 +281,18 @@ static __always_inline int packet_quoted(struct __sk_buff *skb, const struct pac
 		flow->local[0] = ip.source;
 		offset += (ip.version_ihl & 0xf) * 4u;
 	} else {
+		struct walk w = {0};
 		struct ipv6 ip;
-		int fragment, next;
 
 		if (load(skb, offset, &ip, sizeof(ip)))
 			return -1;
 		__builtin_memcpy(flow->remote, ip.destination, 16);
 		__builtin_memcpy(flow->local, ip.source, 16);
-		offset += sizeof(ip);
-		next = walk_extensions(skb, ip.next, &offset, &fragment);
-		if (next != IPPROTO_TCP || fragment == 2)
+		w.offset = offset + sizeof(ip);
+		w.next = ip.next;
+		if (walk_extensions(skb, &w) || w.next != IPPROTO_TCP || w.fragment == FRAGMENT_LATER)
 			return -1;
+		offset = w.offset;
 	}
 	if (load(skb, offset, ports, sizeof(ports)))
 		return -1;
