@@ -92,12 +92,14 @@ each_of() {
 	unchanged
 }
 
-@test "not attached: says how; --fix attaches again where it was attached" {
+@test "not attached: says how; --fix attaches to what the config names" {
 	run -1 doctor
 	[[ $output == *"not attached"* ]]
 	[[ $output == *"rddr-attach --interface"*"--pin-dir"* ]]
-	gateway_up
-	content
+	run -1 script rddr-doctor --fix
+	[[ $output == *"which interfaces to attach to is not known"* ]]
+	doctor --fix || true
+	filters_of eth-c | grep 0x52444452
 }
 
 @test "pins, interfaces and filters" {
