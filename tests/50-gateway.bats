@@ -263,6 +263,23 @@ after_stop() { # closed|open
 	[[ $(counter web4 sessions) == 2 ]]
 }
 
+# The rules that are published for an interface, as the kernel programs know it; a number stands for one that is gone.
+rules_for() { in_ns g "$RDDR_STEER" --pin-dir "$RDDR_PIN" list --json | jq -e --arg name "$1" '.services[] | select(.interface == $name)'; }
+no_rules_for() { ! rules_for "$1"; }
+
+@test "an interface that comes later, and one that comes again, is taken in without a reload" {
+	sed -i 's/interface: eth-c/interface: late0/' "$RDDR_TMP/rddr.yaml"
+	begin
+	no_rules_for late0
+	for _ in 1 2; do
+		in_ns g ip link add late0 type veth peer name late1
+		wait_for "the rule" 20 rules_for late0
+		in_ns g ip link del late0
+		wait_for "the rule to go" 20 no_rules_for late0
+	done
+	grep -q "there is no interface late0" "$RDDR_TMP/rddrd.log"
+}
+
 @test "a takeover under load loses no connection; a reload neither" {
 	begin
 	spawn load c wrk -t 1 -c 16 -d 8s -H "Connection: close" http://10.0.2.2/

@@ -324,6 +324,7 @@ void rddr_daemon_publish(struct daemon *d)
 {
 	if (!d->steering || d->published)
 		return;
+	uint64_t interfaces = rddr_steering_interfaces(d->config);
 	int r = publish_listeners(d);
 	if (r == 0)
 		r = rddr_steering_publish_services(d->steering, d->config);
@@ -332,11 +333,12 @@ void rddr_daemon_publish(struct daemon *d)
 		return;
 	}
 	d->published = true;
+	d->interfaces = interfaces;
 	log_info("daemon: steering published pin-dir=%s services=%zu rules=%zu workers=%u", d->options->pin_dir,
 		 d->config->n_services, d->config->n_rules, d->n_workers);
 }
 
-/* Attached, attached anew, detached: whatever happens to the pins, the daemon follows. */
+/* Attached, attached anew, detached: whatever happens to the pins, and to interfaces, the daemon follows. */
 static void keep_steering(struct daemon *d)
 {
 	bool current = d->steering && rddr_steering_current(d->steering);
@@ -361,6 +363,9 @@ static void keep_steering(struct daemon *d)
 		if (r == 0)
 			use_steering(d, steering);
 	}
+	/* An interface that was made anew has another number: its rules would hold no more. */
+	if (d->published && d->interfaces != rddr_steering_interfaces(d->config))
+		d->published = false;
 	rddr_daemon_publish(d);
 }
 

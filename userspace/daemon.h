@@ -55,6 +55,7 @@ struct daemon {
 
 	struct steering *steering, *retired; /* retired: until every worker has let go of it */
 	bool published;			     /* the tables hold this config */
+	uint64_t interfaces;		     /* ... with the config's interfaces as they were then */
 	int steering_error;		     /* the last one, so that it is said once */
 	struct timer upkeep;
 

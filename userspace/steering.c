@@ -238,6 +238,20 @@ int rddr_steering_publish_services(struct steering *steering, const struct confi
 	return err;
 }
 
+uint64_t rddr_steering_interfaces(const struct config *config)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < config->n_rules; i++) {
+		const char *name = config->rules[i]->interface;
+
+		/* FNV's prime: the order counts. */
+		if (name[0])
+			sum = (sum ^ if_nametoindex(name)) * 0x100000001b3u;
+	}
+	return sum;
+}
+
 void rddr_steering_beat(struct steering *steering, unsigned worker)
 {
 	struct timespec now;

@@ -37,6 +37,10 @@ int rddr_steering_set_workers(struct steering *steering, unsigned workers);
  * or -errno. */
 int rddr_steering_publish_services(struct steering *steering, const struct config *config);
 
+/* What the interfaces that the config names are to the kernel now: another number when one has come, gone, or come
+ * again, so that the tables have to be published anew. */
+uint64_t rddr_steering_interfaces(const struct config *config);
+
 /*
  * The same in two steps: builds the tables aside, so that everything that can go wrong has gone wrong, then exchanges
  * them. A built table is for any steering, and is freed by whoever built it, exchanged or not. Takes NULL.

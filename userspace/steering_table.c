@@ -130,8 +130,8 @@ static int collect(const struct config *config, unsigned (*ifindex)(const char *
 			number = ifindex(rule->interface);
 			if (number == 0) {
 				log_warning("steering: service %s: there is no interface %s; its rule takes effect "
-					    "when the "
-					    "services are published again (reload)",
+					    "when it is there and the services are published again, as a daemon that "
+					    "runs does by itself",
 					    rule->service->name, rule->interface);
 				(*skipped)++;
 				continue;
