@@ -154,6 +154,28 @@ each_server_saw() {
 	[[ $(access_log 0 | wc -l) == 2 && $(access_log 2 | wc -l) == 2 ]]
 }
 
+# KiB: the most that the daemon ever had resident.
+peak() { awk '$1 == "VmHWM:" { print $2 }' "/proc/$(pid_of rddrd)/status"; }
+
+# The bound: what one session may hold (see tests/stream/memory.c) and a worker keeps for the next one.
+@test "a stream of 1 GB takes no more memory than one of 10 KB" {
+	local large=$((1000000000 / RDDR_LOAD_SCALE)) before
+	for i in 0 1 2; do
+		truncate -s 10000 "$RDDR_TMP/s$i/www/small"
+		truncate -s "$large" "$RDDR_TMP/s$i/www/large"
+	done
+	begin
+	for _ in 1 2 3 4; do
+		[[ $(get -o /dev/null -w '%{size_download}' http://10.0.2.2/small) == 10000 ]]
+	done
+	before=$(peak)
+	[[ $(get --max-time 240 -o /dev/null -w '%{size_download}' http://10.0.2.2/large) == "$large" ]]
+	say "peak: $before KiB with 10 KB, $(peak) KiB with $large bytes"
+	# The sanitizers' shadow and quarantine are not the daemon's.
+	((RDDR_LOAD_SCALE > 1)) || (($(peak) - before <= 2048))
+	[[ $(denied) == 0 ]]
+}
+
 @test "enforcing: false lets the live server through and keeps a record" {
 	gateway_config "$RDDR_TMP/rddr.yaml" "enforcing: false"
 	begin
