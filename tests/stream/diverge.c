@@ -35,34 +35,34 @@ enum deed {
 
 struct flaw {
 	const char *name;
-	enum deed deed;
 	size_t at;
 	const char *reason; /* NULL: it depends on what arrives first */
 	const char *why;
+	enum deed deed;
 	bool late; /* nothing but the skew deadline finds it */
 };
 
 static const struct flaw flaws[] = {
-	{"the first byte changed", CHANGES, 0, "divergence", "byte", false},
-	{"a middle byte changed", CHANGES, ANSWER / 2, "divergence", "byte", false},
-	{"the last byte changed", CHANGES, ANSWER - 1, "divergence", "byte", false},
-	{"ends early", FINS, ANSWER - MORE, "divergence", "ended early", false},
-	{"ends before the answer", FINS, 0, "divergence", "ended early", false},
-	{"closes amid the answer", CLOSES, ANSWER / 2, "divergence", "early", false},
-	{"resets before the answer", RESETS, 0, "divergence", "early", false},
-	{"resets amid the answer", RESETS, ANSWER / 2, "divergence", "early", false},
-	{"resets at once", RESETS_AT_ONCE, 0, NULL, NULL, false},
-	{"closes at once", CLOSES_AT_ONCE, 0, NULL, NULL, false},
-	{"ends at once", FINS_AT_ONCE, 0, "divergence", "ended early", false},
-	{"silent", HUSHES, 0, "late", "was silent", true},
-	{"stops amid the answer", HUSHES, ANSWER / 2, "late", "was silent", true},
-	{"lacks the last byte", HUSHES, ANSWER - 1, "late", "was silent", true},
-	{"longer", ADDS, ANSWER, "late", "was silent", true},
-	{"ends, the others do not", FINS, ANSWER, "early-end", NULL, true},
-	{"closes, the others do not", CLOSES, ANSWER, "early-end", NULL, true},
-	{"resets after the answer", RESETS, ANSWER, "early-end", NULL, true},
-	{"does not end, the others do", STAYS, ANSWER, "early-end", NULL, true},
-	{"says more, the others end", ADDS_AND_FINS, ANSWER, "divergence", "goes on", false},
+	{"the first byte changed", 0, "divergence", "byte", CHANGES, false},
+	{"a middle byte changed", ANSWER / 2, "divergence", "byte", CHANGES, false},
+	{"the last byte changed", ANSWER - 1, "divergence", "byte", CHANGES, false},
+	{"ends early", ANSWER - MORE, "divergence", "ended early", FINS, false},
+	{"ends before the answer", 0, "divergence", "ended early", FINS, false},
+	{"closes amid the answer", ANSWER / 2, "divergence", "early", CLOSES, false},
+	{"resets before the answer", 0, "divergence", "early", RESETS, false},
+	{"resets amid the answer", ANSWER / 2, "divergence", "early", RESETS, false},
+	{"resets at once", 0, NULL, NULL, RESETS_AT_ONCE, false},
+	{"closes at once", 0, NULL, NULL, CLOSES_AT_ONCE, false},
+	{"ends at once", 0, "divergence", "ended early", FINS_AT_ONCE, false},
+	{"silent", 0, "late", "was silent", HUSHES, true},
+	{"stops amid the answer", ANSWER / 2, "late", "was silent", HUSHES, true},
+	{"lacks the last byte", ANSWER - 1, "late", "was silent", HUSHES, true},
+	{"longer", ANSWER, "late", "was silent", ADDS, true},
+	{"ends, the others do not", ANSWER, "early-end", NULL, FINS, true},
+	{"closes, the others do not", ANSWER, "early-end", NULL, CLOSES, true},
+	{"resets after the answer", ANSWER, "early-end", NULL, RESETS, true},
+	{"does not end, the others do", ANSWER, "early-end", NULL, STAYS, true},
+	{"says more, the others end", ANSWER, "divergence", "goes on", ADDS_AND_FINS, false},
 };
 
 static const unsigned counts[] = {2, 3, 16};
@@ -291,7 +291,7 @@ static void ends_that_others_do_not_have(void **state)
 
 static void refusals(void **state)
 {
-	static const struct flaw f = {"refuses", REFUSES, 0, "missing", "refused", false};
+	static const struct flaw f = {"refuses", 0, "missing", "refused", REFUSES, false};
 	struct entry list[ENTRIES];
 	size_t n = entries(list);
 	char service[16];

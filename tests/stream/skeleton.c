@@ -374,15 +374,14 @@ static void denial_arrives(void **state)
 static void denial_arrives_amid_an_upload(void **state)
 {
 	size_t lines = 400000 / load_scale() + 20000, len = 6 + lines * 10;
-	char *upload = malloc(len + 1), text[64] = "";
+	char *upload = malloc(len), text[64] = "";
 	uint64_t before = counter("lines", "denied");
 	struct play p;
 
 	(void)state;
 	assert_non_null(upload);
-	strcpy(upload, "first\n");
-	for (size_t i = 0; i < lines; i++)
-		strcpy(upload + 6 + i * 10, "more more\n");
+	for (size_t i = 0; i < len; i++)
+		upload[i] = i < 6 ? "first\n"[i] : "more more\n"[(i - 6) % 10];
 	deny(&p, "two\n");
 	says(&p.client, upload, len);
 	does(&p.client, ACT_HEAR_END, 0);

@@ -140,7 +140,7 @@ size_t child_log_end(struct child *c)
 void child_init(struct child *c)
 {
 	*c = (struct child){.log_fd = -1};
-	strcpy(c->dir, "/tmp/rddr-stream.XXXXXX");
+	snprintf(c->dir, sizeof(c->dir), "/tmp/rddr-stream.XXXXXX");
 	assert_non_null(mkdtemp(c->dir));
 	snprintf(c->config, sizeof(c->config), "%s/rddr.yaml", c->dir);
 	snprintf(c->control, sizeof(c->control), "%s/control.sock", c->dir);
@@ -149,9 +149,9 @@ void child_init(struct child *c)
 void child_beside(struct child *c, const struct child *first)
 {
 	*c = (struct child){.log_fd = -1, .nofile = first->nofile};
-	strcpy(c->dir, first->dir);
-	strcpy(c->config, first->config);
-	strcpy(c->control, first->control);
+	memcpy(c->dir, first->dir, sizeof(c->dir));
+	memcpy(c->config, first->config, sizeof(c->config));
+	memcpy(c->control, first->control, sizeof(c->control));
 }
 
 void child_config(const struct child *c, const char *fmt, ...)

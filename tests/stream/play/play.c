@@ -46,12 +46,16 @@ static socklen_t loopback(int family, uint16_t port, struct sockaddr_storage *ou
 
 static uint16_t port_of(int fd)
 {
-	struct sockaddr_storage at;
+	/* The port is at the same place in both families. */
+	union {
+		struct sockaddr_storage any;
+		struct sockaddr_in four;
+	} at;
 	socklen_t len = sizeof(at);
 
+	memset(&at, 0, sizeof(at));
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	/* The port is at the same place in both families. */
-	return ntohs(((struct sockaddr_in *)&at)->sin_port);
+	return ntohs(at.four.sin_port);
 }
 
 static int bound_socket(int family, uint16_t port)

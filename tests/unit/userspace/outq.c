@@ -114,21 +114,22 @@ static void own_bytes_are_copies(void **state)
 static void own_bytes_part_references(void **state)
 {
 	struct outq q = {0};
+	static const uint8_t own[] = {'A', 'B', 'C', 'D'};
 	uint8_t wanted[24];
 
 	(void)state;
 	assert_int_equal(rddr_outq_reference(&q, 0, 10), 0);
-	assert_int_equal(rddr_outq_own(&q, "ABCD", 4), 0);
+	assert_int_equal(rddr_outq_own(&q, own, 4), 0);
 	assert_int_equal(rddr_outq_reference(&q, 10, 10), 0);
 	assert_int_equal(q.n, 3);
 	memcpy(wanted, stream, 10);
-	memcpy(wanted + 10, "ABCD", 4);
+	memcpy(wanted + 10, own, 4);
 	memcpy(wanted + 14, stream + 10, 10);
 	for (size_t cut = 0; cut <= 24; cut++) {
 		struct outq copy = {0};
 
 		assert_int_equal(rddr_outq_reference(&copy, 0, 10), 0);
-		assert_int_equal(rddr_outq_own(&copy, "ABCD", 4), 0);
+		assert_int_equal(rddr_outq_own(&copy, own, 4), 0);
 		assert_int_equal(rddr_outq_reference(&copy, 10, 10), 0);
 		rddr_outq_sent(&copy, cut);
 		check(&copy, 0, wanted + cut, 24 - cut);
