@@ -61,5 +61,5 @@ size_t rddr_denied_render(const struct denied *d, char out[DENIED_ROOM])
 	if (d->head_only)
 		return (size_t)head_len;
 	memcpy(out + head_len, body, (size_t)body_len);
-	return (size_t)(head_len + body_len);
+	return (size_t)head_len + (size_t)body_len;
 }

@@ -263,6 +263,10 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	bool tunnel;
 	int r;
 
+	for (unsigned i = 0; i < h->n; i++) {
+		heads[i].status = 0;
+		heads[i].keep_alive = false;
+	}
 	if (read_heads(h, views, g, heads, result) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
 	if (!rddr_http_present(&views[0]))

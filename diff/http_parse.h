@@ -65,21 +65,19 @@ struct http_header {
 
 struct http_head {
 	size_t len; /* bytes, with the empty line */
-	bool request;
-	uint8_t minor; /* of HTTP/1.x: 0 or 1 */
-
-	enum http_method method;
 	struct slice method_name, target;
-	unsigned status;
-
-	bool has_length, chunked;
 	uint64_t length; /* Content-Length, where there is one */
+	enum http_method method;
+	unsigned status;
+	uint8_t minor; /* of HTTP/1.x: 0 or 1 */
+	bool request;
+	bool has_length, chunked;
 	bool keep_alive; /* as the version and Connection say */
 	bool upgrade;	 /* Connection: upgrade and Upgrade */
 	bool expects;	 /* Expect: 100-continue */
 
-	unsigned n;
 	uint16_t first[HTTP_KINDS]; /* of each kind but plain: 1 + the index of its first header; 0: there is none */
+	unsigned n;
 	struct http_header headers[HTTP_HEADERS_MAX];
 };
 

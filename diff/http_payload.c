@@ -24,7 +24,7 @@ uint8_t *rddr_backlog_room(struct backlog *b, size_t len)
 		b->from = 0;
 	if (b->room - b->from - b->len >= len && b->data)
 		return b->data + b->from + b->len;
-	if (b->from) {
+	if (b->from && b->data) {
 		memmove(b->data, b->data + b->from, b->len);
 		b->from = 0;
 	}
@@ -44,7 +44,7 @@ int rddr_backlog_put(struct backlog *b, const void *data, size_t len)
 {
 	uint8_t *at = len ? rddr_backlog_room(b, len) : NULL;
 
-	if (!len)
+	if (!len || !data)
 		return 0;
 	if (!at)
 		return -ENOMEM;
@@ -359,7 +359,7 @@ static bool all_alike(const struct http *h, const struct body_view payloads[])
 
 bool rddr_http_payload_alike(struct http *h, const struct rddr_view views[])
 {
-	struct body_view payloads[RDDR_MAX_INSTANCES];
+	struct body_view payloads[RDDR_MAX_INSTANCES] = {0};
 
 	if (!h->direct || h->body)
 		return false;
@@ -421,13 +421,19 @@ static bool wait_for_whole(const struct http *h, const struct body_view payloads
 	return false;
 }
 
-/* Lets len bytes of instance 0's payload out. */
-static void let_out(struct http *h, const struct body_view *payload, size_t len)
+/* Lets len bytes of instance 0's payload out; of one that is judged whole they wait behind the head. */
+static int let_out(struct http *h, const struct body_view *payload, size_t len, bool last)
 {
 	char size[24];
 
 	if (len == 0)
-		return;
+		return 0;
+	if (h->whole && (h->judged > 0 || !last)) {
+		if (h->direct)
+			h->host->discard(h->session, len);
+		h->judged += len;
+		return rddr_backlog_put(&h->head, payload->data, len);
+	}
 	rddr_http_flush_head(h);
 	if (h->out == OUT_CHUNKED) {
 		int n = snprintf(size, sizeof(size), "%zx\r\n", len);
@@ -441,14 +447,18 @@ static void let_out(struct http *h, const struct body_view *payload, size_t len)
 	if (h->out == OUT_CHUNKED)
 		h->host->emit(h->session, RDDR_LONE, "\r\n", 2);
 	h->judged += len;
+	return 0;
 }
 
-/* Books what was judged; true: something was consumed. */
-static bool take(struct http *h, struct body_view payloads[], const size_t judged[], struct rddr_diff_result *result)
+/* Books what was judged. 1: something was consumed; 0: nothing was; -ENOMEM. */
+static int take(struct http *h, struct body_view payloads[], const size_t judged[], struct rddr_diff_result *result)
 {
-	bool consumed = false;
+	bool consumed = false, last = true;
 
-	let_out(h, &payloads[0], judged[0]);
+	for (unsigned i = 0; i < h->n; i++)
+		last &= payloads[i].absent || (payloads[i].ended && payloads[i].len == judged[i]);
+	if (let_out(h, &payloads[0], judged[0], last) < 0)
+		return -ENOMEM;
 	for (unsigned i = 0; i < h->n; i++) {
 		struct answer_stream *st = &h->streams[i];
 		size_t len = judged[i];
@@ -497,10 +507,11 @@ static enum rddr_verdict require_json(const struct http *h, const struct rddr_vi
 enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view views[],
 					  struct rddr_diff_result *result)
 {
-	struct body_view payloads[RDDR_MAX_INSTANCES];
+	struct body_view payloads[RDDR_MAX_INSTANCES] = {0};
 	struct body_result out;
 	enum rddr_verdict verdict = RDDR_WAIT;
-	bool consumed, spoke;
+	int consumed;
+	bool spoke;
 
 	if (gather(h, views, payloads, result) == RDDR_DIVERGE ||
 	    require_json(h, views, payloads, result) == RDDR_DIVERGE)
@@ -515,6 +526,8 @@ enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view
 			return RDDR_DIVERGE;
 	}
 	consumed = take(h, payloads, out.consumed, result);
+	if (consumed < 0)
+		return rddr_http_diverge(h, views, result, 0, h->n, "the body", "no memory to hold it back");
 	result->boundary = !h->begun;
 	if (!complete(h, payloads))
 		return consumed ? RDDR_AGREE : RDDR_WAIT;
@@ -532,8 +545,8 @@ enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view
 enum rddr_verdict rddr_http_tunnel_judge(struct http *h, const struct rddr_view views[],
 					 struct rddr_diff_result *result)
 {
-	struct body_view payloads[RDDR_MAX_INSTANCES];
-	struct body_result out;
+	struct body_view payloads[RDDR_MAX_INSTANCES] = {0};
+	struct body_result out = {0};
 	enum rddr_verdict verdict;
 
 	h->kind = BODY_BYTES;

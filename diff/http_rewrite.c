@@ -159,7 +159,8 @@ static int correct_length(struct http *h, uint64_t length)
 
 	edit->own = e->own.len;
 	for (unsigned i = 0; i < h->n; i++) {
-		int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)(length + (uint64_t)e->grows[i]));
+		int len = snprintf(text, sizeof(text), "%llu",
+				   (unsigned long long)length + (unsigned long long)e->grows[i]);
 
 		if (rddr_backlog_put(&e->own, text, (size_t)len) < 0)
 			return -ENOMEM;

@@ -67,10 +67,8 @@ each_saw() {
 }
 last_evidence() { ctl --json evidence --limit 1 | jq -r ".evidence[0].$1"; }
 
-# raw BYTES: one connection, alone; what comes back until the other side closes, or nothing comes for a while.
-raw() { printf '%b' "$1" | in_ns c timeout 20 ncat --no-shutdown -i 5 10.0.2.2 80; }
-# raw_closing BYTES: the same, and our side says no more.
-raw_closing() { printf '%b' "$1" | in_ns c timeout 20 ncat 10.0.2.2 80; }
+# raw BYTES: one connection, alone, on which our side stays open; what comes back until the other side closes.
+raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut-none; }
 
 @test "exchanges of every kind agree: keep-alive, HEAD, 304, HTTP/1.0, redirects, not found, big ones, compressed ones" {
 	begin
@@ -108,7 +106,7 @@ raw_closing() { printf '%b' "$1" | in_ns c timeout 20 ncat 10.0.2.2 80; }
 
 @test "pipelined requests get their answers in order, each its own" {
 	begin
-	run raw_closing 'GET /echo HTTP/1.1\r\nHost: x\r\nX: 1\r\n\r\nHEAD /echo HTTP/1.1\r\nHost: x\r\nX: 2\r\n\r\nPUT /echo HTTP/1.1\r\nHost: x\r\nX: 3\r\nContent-Length: 5\r\n\r\nhelloGET /echo HTTP/1.1\r\nHost: x\r\nX: 4\r\nConnection: close\r\n\r\n'
+	run raw 'GET /echo HTTP/1.1\r\nHost: x\r\nX: 1\r\n\r\nHEAD /echo HTTP/1.1\r\nHost: x\r\nX: 2\r\n\r\nPUT /echo HTTP/1.1\r\nHost: x\r\nX: 3\r\nContent-Length: 5\r\n\r\nhelloGET /echo HTTP/1.1\r\nHost: x\r\nX: 4\r\nConnection: close\r\n\r\n'
 	[[ $(grep -o 'x=[0-9]' <<<"$output" | tr -d '\n') == x=1x=3x=4 ]]
 	[[ $(grep -c '^HTTP/1.1 200 OK' <<<"$output") == 4 ]]
 	[[ $(grep -c '^Connection: close' <<<"$output") == 1 ]]
