@@ -68,3 +68,67 @@ steering_config() {
 }
 
 filters_of() { in_ns g tc filter show dev "$1" ingress; }
+
+# --- the doctor ------------------------------------------------------------------------------------------------------
+# CONFIG names the config that it is asked about.
+
+# Two services: a transparent instance and a directed one, dialled with the client's address.
+doctor_config() {
+	cat >"$1" <<-END
+		services:
+		  four:
+		    direction: incoming
+		    intercept: { address: $(server4 0), port: 80 }
+		    instances:
+		      - { name: live, chainer: transparent, forge-addr: true }
+		      - { name: twin, chainer: directed, remote: "${2:-$(server4 1):80}", forge-addr: true }
+		  six:
+		    direction: incoming
+		    intercept: { address: "$(server6 0)", port: 80, interface: eth-c }
+		    instances:
+		      - { name: live, chainer: transparent, forge-addr: true }
+		evidence: { file: "" }
+	END
+}
+
+gateway_up() {
+	attach --config "$CONFIG" >/dev/null
+	start_rddrd "$CONFIG"
+}
+
+doctor() { script rddr-doctor --config "$CONFIG" "$@"; }
+content() { [[ $(doctor | tail -n 1) == "no problems" ]]; }
+
+# finds LEVEL TOPIC PATTERN: the doctor says so, with its exit status to match.
+# shellcheck disable=SC2154 # output and status are set by run
+finds() {
+	run doctor
+	echo "$output"
+	grep -qE "^$1 +$2: .*$3" <<<"$output" || {
+		echo "not found: $1 $2: $3"
+		return 1
+	}
+	[[ $1 != problem ]] || ((status == 1))
+}
+
+# each_of: lines PLANTED | LEVEL | TOPIC | PATTERN | REPAIR on stdin. What is planted runs in the gateway; REPAIR
+# undoes it there, or is "fix" when --fix has to.
+each_of() {
+	local line planted level topic pattern repair
+	content
+	while IFS= read -r line; do
+		[[ -n $line ]] || continue
+		line=${line//$'\t'/}
+		line=${line// | /|}
+		IFS='|' read -r planted level topic pattern repair <<<"$line"
+		echo "--- $planted"
+		in_ns g bash -ec "$planted"
+		finds "$level" "$topic" "$pattern"
+		if [[ $repair == fix ]]; then
+			doctor --fix || true
+		else
+			in_ns g bash -ec "$repair"
+		fi
+		wait_for "a content doctor after: $planted" 20 content
+	done
+}
