@@ -17,7 +17,7 @@ FIELDS='diff-params:
     - { header: ETag, action: translate }
     - { header: Location, action: token }
     - { line: '\''name="_csrf" value="([^"]+)"'\'', action: token }
-    - { line: '\''(?:href|action)="/notes/([0-9a-f-]{36})'\'', action: token }
+    - { line: '\''/notes/([0-9a-f-]{36})'\'', action: token }
     - { line: '\''\?share=([A-Za-z0-9_-]+)"'\'', action: ignore }
     - { pointer: /id, action: token }
     - { pointer: /links/self, action: token }'
