@@ -60,7 +60,7 @@ struct rddr_finding {
 
 enum rddr_verdict {
 	RDDR_AGREE,   /* what was consumed agrees; call again when there is more */
-	RDDR_DIVERGE, /* the finding says where; nothing more is released */
+	RDDR_DIVERGE, /* the finding says where; what the call has released itself still goes out */
 	RDDR_WAIT,    /* nothing can be decided before more bytes or the end of a stream arrive */
 };
 

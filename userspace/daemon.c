@@ -300,8 +300,11 @@ static void use_steering(struct daemon *d, struct steering *steering)
 	d->retired = d->steering;
 	d->steering = steering;
 	d->published = false;
-	for (unsigned w = 0; w < d->n_workers; w++)
-		rddr_worker_set_steering(d->workers[w], steering);
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		/* A worker must not beat in memory that is unmapped next. */
+		if (rddr_worker_set_steering(d->workers[w], steering) < 0)
+			abort();
+	}
 	if (d->retired && rddr_daemon_barrier(d, close_retired) < 0)
 		log_error("daemon: the maps that were in use before stay open");
 }

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "evidence.h"
 #include "metrics.h"
 #include "session.h"
 #include "worker.h"
@@ -47,7 +48,9 @@ static bool read_lone(struct rddr_session *s)
 	size_t n = rddr_endpoint_read(lone, max, TURN);
 	if (n) {
 		rddr_metrics_add(s->service->metrics, METRIC_bytes_in, n);
-		s->answering = false;
+		/* Bytes that come in the middle of an answer do not make a new one of what follows. */
+		if (!s->waiting && !s->lone.out.bytes)
+			s->answering = false;
 	}
 	return n || lone->in.end != RDDR_END_OPEN;
 }
@@ -74,13 +77,31 @@ static void wake_resting(struct rddr_session *s)
 	}
 }
 
-static void reject(struct rddr_session *s, const char *why)
+/*
+ * The plugin cannot go on with what the lone end sends. Enforcing denies. Report mode only says so: instance 0 gets
+ * everything as it is from here on, and nobody is compared with it any more.
+ */
+static void give_up(struct rddr_session *s, enum rddr_denial_reason reason, const char *why)
 {
 	struct rddr_finding finding = {0};
 
 	snprintf(finding.where, sizeof(finding.where), "what the lone end sent");
 	snprintf(finding.why, sizeof(finding.why), "%s", why);
-	rddr_session_deny(s, RDDR_DENIED_REJECTED, &finding);
+	if (!rddr_session_reports(s)) {
+		rddr_session_deny(s, reason, &finding);
+		return;
+	}
+	char reference[EVIDENCE_REFERENCE];
+
+	rddr_verdict_record(s, reason, &finding, "report", reference);
+	rddr_metrics_count(s->service->metrics, METRIC_reported);
+	for (unsigned i = 1; i < s->n; i++) {
+		if (s->many[i].in.end != RDDR_END_ABSENT)
+			rddr_session_detach(s, i, finding.why);
+	}
+	s->comparing = false;
+	s->failed = s->fanout_waits = s->fanout_holds = false;
+	s->unjudged = true;
 }
 
 /* One call of the plugin. True when it took something. */
@@ -97,23 +118,23 @@ static bool ask_plugin(struct rddr_session *s)
 
 	s->call_offset = in->consumed;
 	s->call_len = view.len;
-	if (s->ops->modify_traffic)
+	if (s->ops->modify_traffic && !s->unjudged)
 		what = s->ops->modify_traffic(s->state, &view, &result);
 	else
 		result.consumed = view.len;
 	s->call_len = 0;
 
 	if (what == RDDR_REJECT) {
-		reject(s, result.why[0] ? result.why : "the plugin rejected it");
-		return false;
+		give_up(s, RDDR_DENIED_REJECTED, result.why[0] ? result.why : "the plugin rejected it");
+		return s->phase == SESSION_OPEN;
 	}
 	s->fanout_waits = what == RDDR_MODIFY_WAIT;
 	s->fanout_holds = what == RDDR_MODIFY_HOLD;
 	if (s->fanout_waits || s->fanout_holds)
 		return false;
 	if (result.consumed > view.len || s->failed) {
-		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
-		return false;
+		give_up(s, RDDR_DENIED_FAILED, "the plugin broke its contract, or memory ran out");
+		return s->phase == SESSION_OPEN;
 	}
 	if (what == RDDR_SAME_FOR_ALL)
 		same_for_all(s, in->consumed, result.consumed);
@@ -169,20 +190,19 @@ static bool pass_on(struct rddr_session *s)
 	if (s->phase != SESSION_OPEN)
 		return moved;
 
-	if (s->failed) {
-		rddr_session_deny(s, RDDR_DENIED_FAILED, NULL);
-	} else if (s->fanout_waits && rddr_stream_unconsumed(in) >= s->service->limits.buffer) {
-		struct rddr_finding finding = {.why = "a request is longer than limits.buffer"};
-
-		rddr_session_deny(s, RDDR_DENIED_LIMIT, &finding);
-	} else if (in->end == RDDR_END_ENDED && !s->lone_done) {
-		if (!rddr_stream_unconsumed(in)) {
-			pass_end(s);
-			moved = true;
-		} else if (!s->fanout_holds) {
-			reject(s, "it ended inside a request");
-			moved = true;
-		}
+	size_t left = rddr_stream_unconsumed(in);
+	if (s->failed)
+		give_up(s, RDDR_DENIED_FAILED, "memory ran out");
+	else if (s->fanout_waits && left >= s->service->limits.buffer)
+		give_up(s, RDDR_DENIED_LIMIT, "a request is longer than limits.buffer");
+	else if (in->end == RDDR_END_ENDED && !s->lone_done && left && !s->fanout_holds)
+		give_up(s, RDDR_DENIED_REJECTED, "it ended inside a request");
+	/* What was given up in report mode goes on as it is. */
+	while (s->phase == SESSION_OPEN && s->unjudged && rddr_stream_unconsumed(in) && ask_plugin(s))
+		moved = true;
+	if (s->phase == SESSION_OPEN && in->end == RDDR_END_ENDED && !s->lone_done && !rddr_stream_unconsumed(in)) {
+		pass_end(s);
+		moved = true;
 	}
 	return moved;
 }

@@ -69,6 +69,7 @@ struct rddr_session {
 	bool fanout_waits; /* modify_traffic wants more before it can tell */
 	bool fanout_holds; /* modify_traffic wants the many to say more first */
 	bool choked;	   /* the plugin's own bytes wait for the lone end to take some */
+	bool unjudged;	   /* report mode: the plugin gave up; instance 0 gets what comes as it is */
 	bool doubtful;	   /* diff_traffic waits with a difference in view */
 	bool fanin_waits;  /* so does diff_traffic, and no stream is without bytes */
 	bool stirred; /* the other direction has something new to do: bytes of the plugin's own, an end that rests */

@@ -517,6 +517,42 @@ static void past_the_limit(void **state)
 	free(line);
 }
 
+/* Report mode: what the plugin refuses (a line past max-line, one that is cut off) reaches instance 0 all the same. */
+static void refused_but_watched(void **state)
+{
+	static const size_t lens[] = {70000, 300000};
+
+	(void)state;
+	for (size_t k = 0; k < 2 * sizeof(lens) / sizeof(lens[0]); k++) {
+		size_t len = lens[k / 2];
+		uint64_t denied = counter("watched", "denied"), detached = counter("watched", "detached");
+		char *line = malloc(len);
+		struct play p;
+
+		assert_non_null(line);
+		memset(line, 'x', len);
+		if (k & 1)
+			line[len - 1] = '\n';
+		play_init(&p, 3);
+		says(&p.client, line, len);
+		does(&p.client, ACT_FIN, 0);
+		does(&p.client, ACT_HEAR_END, 0);
+		expects(&p.client, "seen\n", 5);
+		does(&p.server[0], ACT_HEAR, len);
+		says(&p.server[0], "seen\n", 5);
+		does(&p.server[0], ACT_HEAR_END, 0);
+		does(&p.server[0], ACT_FIN, 0);
+		expects(&p.server[0], line, len);
+		world_play(&w, &p, "watched");
+		play_run(&w.stage, &p, client_done);
+		assert_true(p.client.ended && !p.client.reset && p.client.heard == 5 && p.server[0].heard == len);
+		finish(&p);
+		assert_int_equal(counter("watched", "denied"), denied);
+		assert_int_equal(counter("watched", "detached"), detached + 2);
+		free(line);
+	}
+}
+
 static void ends_in_order(void **state)
 {
 	(void)state;
@@ -537,6 +573,7 @@ int main(void)
 		cmocka_unit_test(lines_too_long),
 		cmocka_unit_test(endless_answer),
 		cmocka_unit_test(past_the_limit),
+		cmocka_unit_test(refused_but_watched),
 		cmocka_unit_test(ends_in_order),
 	};
 
