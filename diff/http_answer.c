@@ -204,8 +204,13 @@ static bool pass_continue(struct http *h, const struct rddr_view views[])
 
 /* ---- judging ---- */
 
+/*
+ * Reads the heads, and compares the statuses. Mostly they are the same byte by byte, and then reading one of them does:
+ * heads[i] may be instance 0's.
+ */
 static enum rddr_verdict read_heads(struct http *h, const struct rddr_view views[], const struct gathering *g,
-				    struct http_head heads[], struct rddr_diff_result *result)
+				    struct http_head own[], const struct http_head *heads[],
+				    struct rddr_diff_result *result)
 {
 	uint64_t statuses[RDDR_MAX_INSTANCES] = {0};
 	unsigned instance, other;
@@ -214,10 +219,14 @@ static enum rddr_verdict read_heads(struct http *h, const struct rddr_view views
 	for (unsigned i = 0; i < h->n; i++) {
 		if (!rddr_http_present(&views[i]))
 			continue;
-		if (rddr_http_read_answer((struct slice){views[i].data, g->len[i]}, &heads[i], &why) < 0)
+		if (i > 0 && heads[0] && g->len[i] == g->len[0] && memcmp(views[i].data, views[0].data, g->len[0]) == 0)
+			heads[i] = heads[0];
+		else if (rddr_http_read_answer((struct slice){views[i].data, g->len[i]}, &own[i], &why) == 0)
+			heads[i] = &own[i];
+		else
 			return rddr_http_diverge(h, views, result, i, h->n, "the head", "its answer is not HTTP: %s",
 						 why);
-		statuses[i] = heads[i].status;
+		statuses[i] = heads[i]->status;
 	}
 	if (rddr_http_odd_one(views, h->n, statuses, &instance, &other))
 		return rddr_http_diverge(h, views, result, instance, other, "the status", "%u, where %u was expected",
@@ -226,15 +235,15 @@ static enum rddr_verdict read_heads(struct http *h, const struct rddr_view views
 }
 
 /* What the answer is to the connection. */
-static void weigh_connection(struct http *h, const struct rddr_view views[], const struct http_head heads[])
+static void weigh_connection(struct http *h, const struct http_head *const heads[])
 {
 	bool somebody_stays = false,
 	     asked = h->request.phase == REQUEST_HEAD || h->request.phase == REQUEST_ASKS_TUNNEL;
 
 	for (unsigned i = 0; i < h->n; i++) {
-		if (!rddr_http_present(&views[i]))
+		if (!heads[i])
 			continue;
-		h->streams[i].keep_alive = heads[i].keep_alive && h->streams[i].framing != HTTP_UNTIL_CLOSE;
+		h->streams[i].keep_alive = heads[i]->keep_alive && h->streams[i].framing != HTTP_UNTIL_CLOSE;
 		somebody_stays |= h->streams[i].keep_alive;
 	}
 	/* A body that comes although it is answered already would be taken for the next request by some. */
@@ -257,32 +266,29 @@ static void settle_tunnel(struct http *h, bool opens)
 static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view views[], const struct gathering *g,
 				     struct rddr_diff_result *result)
 {
-	struct http_head heads[RDDR_MAX_INSTANCES]; /* only of those present, and not cleared: they are large */
-	const struct http_head *source = &heads[0];
+	struct http_head own[RDDR_MAX_INSTANCES]; /* only of those present, and not cleared: they are large */
+	const struct http_head *heads[RDDR_MAX_INSTANCES] = {0}, *source;
 	uint64_t dropped[2] = {0};
 	bool tunnel;
 	int r;
 
-	for (unsigned i = 0; i < h->n; i++) {
-		heads[i].status = 0;
-		heads[i].keep_alive = false;
-	}
-	if (read_heads(h, views, g, heads, result) == RDDR_DIVERGE)
+	if (read_heads(h, views, g, own, heads, result) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
-	if (!rddr_http_present(&views[0]))
+	source = heads[0];
+	if (!source)
 		return RDDR_WAIT;
 	tunnel = opens_tunnel(h, source);
 	if (source->status == 101 && !h->exchange.upgrade)
 		return rddr_http_diverge(h, views, result, 0, h->n, "the status", "101, and nobody asked for it");
 	h->host->begin_answer(h->session);
 	for (unsigned i = 0; i < h->n; i++) {
-		if (!rddr_http_present(&views[i]))
+		if (!heads[i])
 			continue;
-		h->streams[i].framing = rddr_http_answer_framing(&heads[i], h->exchange.method);
-		h->streams[i].left = heads[i].length;
+		h->streams[i].framing = rddr_http_answer_framing(heads[i], h->exchange.method);
+		h->streams[i].left = heads[i]->length;
 	}
 	r = rddr_http_payload_begin(h, views, heads);
-	weigh_connection(h, views, heads);
+	weigh_connection(h, heads);
 	if (rddr_http_compare_heads(h, views, heads, dropped, result) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
 	if (r == 0)

@@ -23,7 +23,7 @@ struct field {
 struct comparison {
 	struct http *h;
 	const struct rddr_view *views;
-	const struct http_head *heads;
+	const struct http_head *const *heads;
 	struct rddr_diff_result *result;
 	uint64_t *dropped;
 	uint64_t seen[RDDR_MAX_INSTANCES][2]; /* headers that have found their counterpart */
@@ -73,6 +73,8 @@ static bool same_field(const struct http_header *a, const struct http_header *b)
 
 static bool same_heads(const struct http_head *a, const struct http_head *b)
 {
+	if (a == b)
+		return true;
 	if (a->n != b->n)
 		return false;
 	for (unsigned i = 0; i < a->n; i++) {
@@ -86,7 +88,7 @@ static bool same_heads(const struct http_head *a, const struct http_head *b)
 static bool all_same(const struct comparison *c)
 {
 	for (unsigned i = 1; i < c->h->n; i++) {
-		if (present(c, i) && !same_heads(&c->heads[0], &c->heads[i]))
+		if (present(c, i) && !same_heads(c->heads[0], c->heads[i]))
 			return false;
 	}
 	return true;
@@ -255,7 +257,7 @@ static enum rddr_verdict compare_field(const struct comparison *c, const struct 
 /* The counterpart in instance i that was not seen yet; of one name they come in their order. */
 static const struct http_header *counterpart(struct comparison *c, unsigned i, const struct http_header *header)
 {
-	const struct http_head *head = &c->heads[i];
+	const struct http_head *head = c->heads[i];
 
 	for (unsigned at = 0; at < head->n; at++) {
 		if (!BITS_HAS(c->seen[i], at) && same_field(&head->headers[at], header)) {
@@ -268,7 +270,7 @@ static const struct http_header *counterpart(struct comparison *c, unsigned i, c
 
 static bool ignored_twice(const struct comparison *c, unsigned at)
 {
-	const struct http_head *head = &c->heads[0];
+	const struct http_head *head = c->heads[0];
 	const struct field_rule *rule = rddr_rules_header(c->h->rules, head->headers[at].name);
 
 	if (!rule || rule->action != RULE_IGNORE)
@@ -283,7 +285,7 @@ static bool ignored_twice(const struct comparison *c, unsigned at)
 /* From instance i's headers on: the first has looked at all of what it has, so others only have what it has not. */
 static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 {
-	const struct http_head *head = &c->heads[i];
+	const struct http_head *head = c->heads[i];
 
 	for (unsigned at = 0; at < head->n; at++) {
 		const struct http_header *header = &head->headers[at];
@@ -319,7 +321,6 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 static enum rddr_verdict compare_lengths(struct comparison *c)
 {
 	struct field f = {.name = slice_of("Content-Length")};
-	struct slice texts[RDDR_MAX_INSTANCES] = {0};
 
 	if (c->h->out != OUT_NOTHING)
 		return RDDR_AGREE;
@@ -327,16 +328,15 @@ static enum rddr_verdict compare_lengths(struct comparison *c)
 		if (!present(c, i) || c->h->streams[i].framing != HTTP_NO_BODY)
 			continue;
 		/* With chunks, or a coding, there is nothing to compare. */
-		f.in[i] = rddr_http_header(&c->heads[i], HTTP_CONTENT_LENGTH);
+		f.in[i] = rddr_http_header(c->heads[i], HTTP_CONTENT_LENGTH);
 		if (!f.in[i] || c->h->streams[i].coding != CODING_IDENTITY)
 			return RDDR_AGREE;
-		texts[i] = f.in[i]->value;
 	}
-	return f.in[0] ? compare_texts(c, &f, texts) : RDDR_AGREE;
+	return f.in[0] ? compare_field(c, &f, true, 0) : RDDR_AGREE;
 }
 
 enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
-					  const struct http_head heads[], uint64_t dropped[2],
+					  const struct http_head *const heads[], uint64_t dropped[2],
 					  struct rddr_diff_result *result)
 {
 	struct comparison c = {.h = h, .views = views, .heads = heads, .result = result, .dropped = dropped};

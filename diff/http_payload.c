@@ -143,7 +143,7 @@ static enum answer_framing out_framing(const struct http *h)
 	return h->exchange.minor == 1 ? OUT_CHUNKED : OUT_CLOSE;
 }
 
-int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head heads[])
+int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head *const heads[])
 {
 	int r = 0;
 
@@ -153,7 +153,7 @@ int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], cons
 	for (unsigned i = 0; i < h->n; i++) {
 		if (!rddr_http_present(&views[i]))
 			continue;
-		h->streams[i].coding = coding_of(&heads[i]);
+		h->streams[i].coding = coding_of(heads[i]);
 		h->opaque |= h->streams[i].coding == CODING_UNKNOWN;
 	}
 	for (unsigned i = 0; i < h->n && r == 0; i++) {
@@ -168,9 +168,9 @@ int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], cons
 		if (st->framing != HTTP_NO_BODY && st->coding != CODING_IDENTITY)
 			r = rddr_encoding_new(st->coding, h->settings->max_decoded_ratio, &st->decoder);
 	}
-	h->kind = h->opaque ? BODY_BYTES : kind_of(&heads[0]);
+	h->kind = h->opaque ? BODY_BYTES : kind_of(heads[0]);
 	h->out = out_framing(h);
-	h->whole = h->out == OUT_LENGTH && heads[0].length <= HTTP_WHOLE_MAX;
+	h->whole = h->out == OUT_LENGTH && heads[0]->length <= HTTP_WHOLE_MAX;
 	return r;
 }
 

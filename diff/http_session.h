@@ -191,7 +191,7 @@ bool rddr_http_odd_one(const struct rddr_view views[], unsigned n, const uint64_
 
 /* RDDR_AGREE or RDDR_DIVERGE. dropped: a bit is set for each of instance 0's headers that is not to go out. */
 enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
-					  const struct http_head heads[], uint64_t dropped[2],
+					  const struct http_head *const heads[], uint64_t dropped[2],
 					  struct rddr_diff_result *result);
 
 /* Whether an answer's header is one that is never compared, because RDDR writes its own. */
@@ -207,7 +207,7 @@ void rddr_http_flush_head(struct http *h);
 /* ---- http_payload.c ---- */
 
 /* Makes ready for the bodies that the heads speak of. 0, -ENOMEM, or -EINVAL: a coding cannot be set up. */
-int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head heads[]);
+int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], const struct http_head *const heads[]);
 /* Whether all bodies lie in the views whole, and are the same: then judging them consumes them, without noise. */
 bool rddr_http_payload_alike(struct http *h, const struct rddr_view views[]);
 enum rddr_verdict rddr_http_payload_judge(struct http *h, const struct rddr_view views[],
