@@ -2,6 +2,7 @@
 #include "body.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,8 +202,8 @@ static enum rddr_verdict bytes_compare(struct body *b, const struct body_view vi
 	memcpy(result->consumed, r.consumed, sizeof(result->consumed));
 	if (verdict == RDDR_DIVERGE) {
 		result->finding = r.finding;
-		snprintf(result->finding.where, sizeof(result->finding.where), "byte %llu",
-			 (unsigned long long)(bytes->consumed + r.finding.offset));
+		snprintf(result->finding.where, sizeof(result->finding.where), "byte %" PRIu64,
+			 bytes->consumed + r.finding.offset);
 	}
 	for (unsigned i = 0; i < b->conf.n; i++)
 		most = r.consumed[i] > most ? r.consumed[i] : most;

@@ -65,6 +65,32 @@ static enum rddr_verdict at_line(const struct lines *l, struct body_result *resu
 	return verdict;
 }
 
+/* Eight bytes at a time: everything that is let out is looked at here. */
+static uint64_t count_lines(struct slice text)
+{
+	static const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f), ends = UINT64_C(0x0a0a0a0a0a0a0a0a);
+	uint64_t n = 0, word;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= text.len; i += sizeof(word)) {
+		memcpy(&word, text.data + i, sizeof(word));
+		word ^= ends;
+		/* The top bit of each byte that is now 0. */
+		n += (unsigned)__builtin_popcountll(~(((word & low) + low) | word | low));
+	}
+	for (; i < text.len; i++)
+		n += text.data[i] == '\n';
+	return n;
+}
+
+/* Where the last line that ends in [from, to) ends; 0: none does. */
+static size_t last_line_end(const uint8_t *data, size_t from, size_t to)
+{
+	const uint8_t *end = to > from ? memrchr(data + from, '\n', to - from) : NULL;
+
+	return end ? (size_t)(end - data) + 1 : 0;
+}
+
 /* Consumes len bytes of all, on which all agree. */
 static enum rddr_verdict take(struct lines *l, const struct body_view views[], size_t len, struct body_result *result)
 {
@@ -78,12 +104,11 @@ static enum rddr_verdict take(struct lines *l, const struct body_view views[], s
 		result->consumed[i] = len;
 		data = views[i].data;
 	}
-	for (size_t i = 0; i < len; i++)
-		l->number += data[i] == '\n';
+	if (!data)
+		return RDDR_WAIT;
+	l->number += count_lines((struct slice){data, len});
 	l->alike = 0;
-	last = len;
-	while (last > 0 && data[last - 1] != '\n')
-		last--;
+	last = last_line_end(data, 0, len);
 	if (last > 0)
 		l->hash = rddr_spans_seed();
 	l->cut = last < len;
@@ -159,10 +184,8 @@ static enum rddr_verdict judge_field(struct lines *l, const struct row *row, siz
 		if (row->absent >> i & 1)
 			continue;
 		values[i] = slice_cut(row->text[i], f->offset, f->len);
-		if (first == conf->n) {
-			first = i;
-			rule = f->rule;
-		}
+		first = first == conf->n ? i : first;
+		rule = rule ? rule : f->rule;
 		if (f->rule != rule)
 			return diverge(l, row, i, first, values, 0, result, "another rule's pattern matches");
 		if (rule->action == RULE_COMPARE && !slice_equal(values[i], values[first]))
@@ -172,7 +195,7 @@ static enum rddr_verdict judge_field(struct lines *l, const struct row *row, siz
 				       result, "the field that a rule names is longer than max-field");
 	}
 	snprintf(field, sizeof(field), "line:%016llx", (unsigned long long)hash);
-	if ((rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE) && conf->host->declared)
+	if (rule && (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE) && conf->host->declared)
 		conf->host->declared(conf->ctx, rule, field, values, conf->n);
 	return RDDR_AGREE;
 }
@@ -318,13 +341,6 @@ static size_t line_length(const struct body_view *view, size_t searched)
 	if (end)
 		return (size_t)(end - view->data) + 1;
 	return view->ended ? view->len : SIZE_MAX;
-}
-
-static size_t last_line_end(const uint8_t *data, size_t from, size_t to)
-{
-	const uint8_t *end = to > from ? memrchr(data + from, '\n', to - from) : NULL;
-
-	return end ? (size_t)(end - data) + 1 : 0;
 }
 
 static enum rddr_verdict lines_compare(struct body *b, const struct body_view views[], struct body_result *result)

@@ -106,8 +106,8 @@ static void name_field(const struct walk *w, char field[256])
 		snprintf(field, 256, "json:#%016llx", (unsigned long long)hash);
 		return;
 	}
-	memcpy(field, "json:", 5);
-	rddr_json_pointer(w->path, w->depth, field + 5, 256 - 5);
+	len = (size_t)snprintf(field, 256, "json:");
+	rddr_json_pointer(w->path, w->depth, field + len, 256 - len);
 }
 
 /* ---- divergences ---- */
@@ -356,7 +356,7 @@ static enum rddr_verdict diverge_key(struct walk *w, const struct place *place, 
 
 static enum rddr_verdict compare_objects(struct walk *w, const struct place *place)
 {
-	struct place member;
+	struct place member = {0};
 
 	first_member(w, place, &member);
 	if (!same_keys(w, &member)) {
@@ -488,7 +488,7 @@ static int sort_items(struct walk *w, struct json_doc *doc, uint32_t array)
 
 static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)
 {
-	struct place item;
+	struct place item = {0};
 	unsigned number = 0;
 
 	if (compare_counts(w, place) == RDDR_DIVERGE)

@@ -34,7 +34,7 @@ static inline struct slice slice_cut(struct slice s, size_t from, size_t len)
 
 static inline bool slice_equal(struct slice a, struct slice b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+	return a.len == b.len && (a.len == 0 || a.data == b.data || memcmp(a.data, b.data, a.len) == 0);
 }
 
 /* ASCII letters without their case. */

@@ -28,7 +28,7 @@ static size_t percent(const uint8_t *at, size_t len, uint8_t *c)
 {
 	if (len < 3 || hex_digit(at[1]) < 0 || hex_digit(at[2]) < 0)
 		return 0;
-	*c = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+	*c = (uint8_t)(16 * hex_digit(at[1]) + hex_digit(at[2]));
 	return 3;
 }
 

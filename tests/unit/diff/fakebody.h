@@ -128,8 +128,9 @@ static inline void fakebody_call(struct fakebody *f)
 
 		len = cut ? f->conf.limit : len;
 		copies[i] = malloc(len + !len);
-		fakebody_need(copies[i] != NULL, "finds no memory");
-		if (len)
+		if (!copies[i])
+			abort();
+		if (len && f->in[i].data)
 			memcpy(copies[i], f->in[i].data + f->consumed[i], len);
 		views[i] = (struct body_view){.data = f->absent[i] || !len ? NULL : copies[i],
 					      .len = f->absent[i] ? 0 : len,
@@ -230,11 +231,18 @@ static inline void fakebody_play_ways(struct fakebody *f, unsigned ways)
 {
 	struct fakebody *whole = malloc(sizeof(*whole));
 
-	fakebody_need(whole != NULL, "finds no memory");
+	size_t total = 0;
+
+	if (!whole)
+		abort();
+	/* What is long is not shown byte by byte: each call costs as much as is there. */
+	for (unsigned i = 0; i < f->conf.n; i++)
+		total += f->in[i].len;
+	total = 1 + total / 3000;
 	fakebody_play(f, 1, 0);
 	*whole = *f;
 	for (uint64_t seed = 1; seed <= ways; seed++) {
-		fakebody_play(f, seed * 7919, seed == 1 ? 1 : seed * seed * seed);
+		fakebody_play(f, seed * 7919, total * (seed == 1 ? 1 : seed * seed * seed));
 		fakebody_need(f->verdict == whole->verdict, "judges by how the payloads arrive");
 		fakebody_need(f->undecided == whole->undecided, "is undecided by how the payloads arrive");
 		fakebody_need(strcmp(f->finding.where, whole->finding.where) == 0, "finds another place");

@@ -150,6 +150,8 @@ static char *mark(struct slice text, const struct spans_result *r)
 	char *out = calloc(1, text.len + 2 * r->n + 1);
 	size_t at = 0, from = 0;
 
+	if (!out || !text.data)
+		return out;
 	for (size_t k = 0; k < r->n; k++) {
 		const struct span *s = &r->spans[k];
 
@@ -172,7 +174,7 @@ static void test_rows(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct spans_result *r = calloc(1, sizeof(*r));
-		struct slice texts[4];
+		struct slice texts[4] = {{0}};
 		unsigned n = fill(&rows[i], texts);
 		enum spans_verdict verdict = rddr_spans_compare(texts, n, 0, true, r);
 
