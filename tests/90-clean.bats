@@ -61,6 +61,20 @@ in_kernel() { bpftool -j prog list | jq -e --argjson id "$1" 'any(.[]; .id == $i
 	done
 }
 
+@test "what a sanitizer or valgrind reports of a process is a failure of its test" {
+	mkdir -p "$RDDR_TMP"
+	spawn good - echo "all is well"
+	topology_down
+	for report in "==7==ERROR: AddressSanitizer: heap-use-after-free" "x.c:1:2: runtime error: signed integer overflow" \
+		"==7==ERROR: LeakSanitizer: detected memory leaks"; do
+		mkdir -p "$RDDR_TMP"
+		spawn bad - echo "$report"
+		run topology_down
+		[ "$status" -eq 1 ]
+		[[ $output == *"$report"* ]]
+	done
+}
+
 # demo_signal SIGNAL LINE: the demo gets the signal when it has printed the line.
 demo_signal() {
 	spawn demo - env --default-signal=INT DEMO_T="$demo" RDDR_TMP_BASE="$RDDR_TMP/base" tests/demo.sh

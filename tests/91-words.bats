@@ -90,6 +90,12 @@ in_gateway() {
 	done
 	for file in "$RDDR_TMP"/*.yaml; do
 		[ -s "$file" ] || continue
+		# A page may show a part of a service.
+		if ! grep -q 'instances:\|addrlist:' "$file"; then
+			echo '    listen: "127.0.0.1:1"' >>"$file"
+			echo '    instances: [{ chainer: directed, remote: "127.0.0.1:2" }, { chainer: directed, remote: "127.0.0.1:3" },' \
+				'{ chainer: directed, remote: "127.0.0.1:4" }]' >>"$file"
+		fi
 		echo "== $file"
 		cat "$file"
 		rddrd --config "$file" --check --plugin-dir "$RDDR_BUILD/diff"
