@@ -373,7 +373,7 @@ static __always_inline enum action decide_icmp(struct __sk_buff *skb, const stru
 	if (packet_quoted(skb, p, &flow))
 		return PASS;
 	v = bpf_map_lookup_elem(&diverted, &flow);
-	if (v)
+	if (v && (v->kind != RDDR_FLOW_PASSED || is_passed(skb, &flow, v)))
 		action = decide_remembered(skb, &flow, v);
 	else
 		action = socket_state(skb, &flow) >= 0 ? MARK : PASS;

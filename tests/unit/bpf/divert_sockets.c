@@ -85,15 +85,19 @@ static void answers_are_marked_although_an_earlier_connection_was_let_pass(void 
 		struct spec answer = between(hosts[i].server, 80, hosts[i].client, 5000, SYN | ACK);
 		struct spec refusal = between(hosts[i].server, 80, hosts[i].client, 5000, RST | ACK);
 		struct spec data = between(hosts[i].server, 80, hosts[i].client, 5000, ACK);
+		struct spec sent = between(hosts[i].client, 5000, hosts[i].server, 80, SYN);
+		struct spec error = icmp(&sent, hosts[i].family == AF_INET ? 3 : 1);
 		struct rddr_flow flow = flow_of_spec(&answer);
 		int fd;
 
 		remember(&flow, RDDR_FLOW_PASSED, 0);
 		assert_int_equal(run(&answer), PASS);
 		assert_int_equal(run(&refusal), PASS);
+		assert_int_equal(run(&error), PASS);
 		fd = forged(hosts[i].client, 5000);
 		connect_to(fd, hosts[i].server, 80);
 		assert_int_equal(run(&refusal), MARK);
+		assert_int_equal(run(&error), MARK);
 		assert_int_equal(run(&answer), MARK);
 		assert_int_equal(remembered(&flow), RDDR_FLOW_REPLY);
 		assert_int_equal(run(&data), MARK);
