@@ -5,6 +5,7 @@
  * Documents that are the same byte for byte are not even read. Others are compared value by value: strings without
  * their escapes, numbers by their exact value, keys in any order. Noise are scalar values of one type, whole; in a
  * string that has blanks in it, spans as in a line. What cannot be read as JSON at any instance is compared as bytes.
+ * White space is not compared, but what goes out has to be laid out regularly (json_space.h).
  *
  * A document longer than the limit goes out in parts as long as all agree on it byte for byte.
  */
@@ -14,6 +15,7 @@
 
 #include "body_kinds.h"
 #include "json_compare.h"
+#include "json_space.h"
 
 struct json {
 	struct body base;
@@ -97,6 +99,22 @@ static enum rddr_verdict read_all(struct json *j, const struct body_view views[]
 	return read ? RDDR_AGREE : RDDR_WAIT;
 }
 
+/* What goes out may have irregular white space only where somebody has the same who is not its twin. */
+static enum rddr_verdict judge_space(const struct json_docs *docs, struct body_result *result)
+{
+	unsigned other = docs->filter ? 2 : 1;
+	uint64_t hash;
+
+	if ((docs->absent & 1) || docs->n == 1 || rddr_json_space_regular(docs->doc[0].text))
+		return RDDR_AGREE;
+	hash = rddr_json_space_hash(docs->doc[0].text);
+	for (unsigned i = other; i < docs->n; i++)
+		if (!(docs->absent >> i & 1) && rddr_json_space_hash(docs->doc[i].text) == hash)
+			return RDDR_AGREE;
+	snprintf(result->finding.where, sizeof(result->finding.where), "the JSON document");
+	return rddr_body_diverge(result, 0, other, 0, "has irregular white space that no other instance has");
+}
+
 static enum rddr_verdict compare_documents(struct json *j, const struct body_view views[], struct body_result *result)
 {
 	struct json_docs *docs = calloc(1, sizeof(*docs));
@@ -111,6 +129,8 @@ static enum rddr_verdict compare_documents(struct json *j, const struct body_vie
 	verdict = read_all(j, views, docs, result);
 	if (verdict == RDDR_AGREE)
 		verdict = rddr_json_compare(&j->base, docs, result);
+	if (verdict == RDDR_AGREE)
+		verdict = judge_space(docs, result);
 	for (unsigned i = 0; i < docs->n; i++)
 		rddr_json_free(&docs->doc[i]);
 	free(docs);

@@ -9,6 +9,7 @@
 #include "fakebody.h"
 #include "json_compare.h"
 #include "json_doc.h"
+#include "json_space.h"
 
 struct row {
 	const char *name;
@@ -164,6 +165,14 @@ static const struct row rows[] = {
 	 .where = "byte 5",
 	 .why = "0x32"},
 	{.name = "empty at one", .texts = {"{}", "{}", ""}, .where = "byte 0", .why = "ends where a value"},
+	{.name = "irregular white space",
+	 .texts = {"[1,2, 3]", "[1,2, 3]", "[1,2,3]"},
+	 .where = "the JSON document",
+	 .why = "irregular white space"},
+	{.name = "irregular white space of the others", .texts = {"[1,2,3]", "[1,2,3]", "[1, 2,3]"}},
+	{.name = "irregular white space, and noise",
+	 .texts = {"[12, 3,4]", "[77, 3,4]", "[99, 3,4]"},
+	 .field = "json:/0=12|77|99"},
 	{.name = "a lone surrogate is nothing else",
 	 .texts = {"[\"\\ud800\"]", "[\"\\ud800\"]", "[\"\\ufffd\"]"},
 	 .plain = true,
@@ -304,6 +313,47 @@ static void test_bounds(void **state)
 	free(f);
 }
 
+static void test_space(void **state)
+{
+	static const struct {
+		const char *text;
+		bool regular;
+	} cases[] = {
+		{"{\"a\":[1,2],\"b\":{}}", true},
+		{"{\"a\": [1, 2], \"b\": {}}\n", true},
+		{"{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {}\n}", true},
+		{"{\r\n\t\"a\": [\r\n\t\t1,\r\n\t\t2\r\n\t],\r\n\t\"b\": {}\r\n}\r\n", true},
+		/* Arrays within the line, as some printers have it. */
+		{"{\n  \"a\" : [ 1, 2 ],\n  \"b\" : [ {\n    \"c\" : 1\n  }, {\n    \"c\" : 2\n  } ]\n}", true},
+		{" 1", true},
+		{"\"a b  \\\" c\"", true},
+		{"[1,2, 3]", false},
+		{"[1 ,2,3]", false},
+		{"[[1], [2],[3]]", false},
+		{"{\"a\":1,\"b\": 2}", false},
+		{"[1]  ", false},
+		{"[1]\t", false},
+		{"[\n  1,\n   2\n]", false},
+		{"[\n  1,\n\t2\n]", false},
+		{"[\n  1,\n\n  2\n]", false},
+		{"[\n  1,\r\n  2\n]", false},
+		{"[          1]", false},
+		{"[\n \t1\n]", false},
+		{"[\r 1]", false},
+		{"[[\n  1\n],[\n   1\n]]", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice text = slice_of(cases[i].text);
+
+		if (rddr_json_space_regular(text) != cases[i].regular)
+			fail_msg("%s", cases[i].text);
+	}
+	assert_true(rddr_json_space_hash(slice_of("[1, 2]")) == rddr_json_space_hash(slice_of("[3, 4]")));
+	assert_true(rddr_json_space_hash(slice_of("[1, 2]")) != rddr_json_space_hash(slice_of("[1 ,2]")));
+}
+
 static void test_absent(void **state)
 {
 	struct fakebody *f = calloc(1, sizeof(*f));
@@ -442,8 +492,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	cmocka_unit_test(test_budget),	cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_invalid),
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_pointer),
+		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_space),
+		cmocka_unit_test(test_invalid), cmocka_unit_test(test_numbers), cmocka_unit_test(test_pointer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
