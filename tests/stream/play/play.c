@@ -424,8 +424,13 @@ static void prepare(struct end *e, int fd)
 	e->connections++;
 }
 
+/* One that is in use is not replaced: what waits there is another play's. */
 static void take_connections(const struct stage *s, unsigned i, struct play *p)
 {
+	const struct end *e = &p->server[i];
+
+	if (e->fd >= 0 && !e->ended && !e->finned && !e->reset)
+		return;
 	int fd = accept4(s->fd[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0)
