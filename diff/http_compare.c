@@ -282,6 +282,18 @@ static bool ignored_twice(const struct comparison *c, unsigned at)
 	return false;
 }
 
+/* A 304 may leave out what describes the body that it does not send; servers differ in that. */
+static bool may_lack(const struct http_head *head, struct slice name)
+{
+	static const char *const names[] = {"Content-Type", "Content-Language", "Last-Modified", "Accept-Ranges"};
+
+	for (size_t i = 0; head->status == 304 && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (slice_equal_nocase(name, slice_of(names[i])))
+			return true;
+	}
+	return false;
+}
+
 /* From instance i's headers on: the first has looked at all of what it has, so others only have what it has not. */
 static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 {
@@ -309,6 +321,11 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 		/* One that all but this one lack is this one's. */
 		if (!everywhere && i > 0)
 			lacks = 0;
+		if (!everywhere && may_lack(head, header->name)) {
+			everywhere = true;
+			if (i == 0)
+				BITS_SET(c->dropped, at);
+		}
 		if (compare_field(c, &f, everywhere, lacks) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
 		if (i == 0 && ignored_twice(c, at))

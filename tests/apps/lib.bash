@@ -88,3 +88,89 @@ untroubled() {
 		fi
 	done
 }
+
+# --- one site by three servers ---------------------------------------------------------------------------------------
+
+# Extensions and types, the same for all.
+SITE_TYPES='html text/html
+css text/css
+js text/javascript
+txt text/plain
+json application/json
+xml application/xml
+svg image/svg+xml
+png image/png
+bin application/octet-stream'
+
+# site_nginx NAME PORT ROOT [KEEP-ALIVE-SECONDS] [LINES]
+site_nginx() {
+	start_nginx "$1" --ns g --listen 127.0.0.1 --port "$2" --keepalive "${4:-75}" --real-headers --no-log --conf "
+		location / { root $3; }
+		location = /missing.html { root $3; etag off; }
+		types { $(awk '{ print $2, $1 ";" }' <<<"$SITE_TYPES" | tr '\n' ' ') }
+		error_page 404 /missing.html;
+		${5:-}"
+}
+
+# site_apache NAME PORT ROOT [KEEP-ALIVE-SECONDS] [LINES]
+site_apache() {
+	local dir="$RDDR_TMP/$1" m
+	mkdir -p "$dir"
+	awk '{ print $2, $1 }' <<<"$SITE_TYPES" >"$dir/types"
+	{
+		for m in mpm_event authz_core dir mime headers rewrite; do echo "LoadModule ${m}_module /usr/lib/apache2/modules/mod_$m.so"; done
+		cat <<-END
+			ServerRoot $dir
+			ServerName localhost
+			Listen 127.0.0.1:$2
+			User www-data
+			Group www-data
+			PidFile $dir/pid
+			DefaultRuntimeDir $dir
+			ErrorLog $dir/error.log
+			TypesConfig $dir/types
+			DocumentRoot $3
+			DirectoryIndex index.html
+			ErrorDocument 404 /missing.html
+			KeepAliveTimeout ${4:-5}
+			MaxKeepAliveRequests 0
+			ThreadsPerChild 25
+			StartServers 1
+			<Directory $3>
+				Require all granted
+				AllowOverride None
+			</Directory>
+			# What says that something is missing is no document with a history, nor has it parts.
+			<Location /missing.html>
+				Header unset Last-Modified
+				Header unset ETag
+				Header unset Accept-Ranges
+			</Location>
+			${5:-}
+		END
+	} >"$dir/httpd.conf"
+	spawn "$1" g apache2 -D FOREGROUND -f "$dir/httpd.conf" || return
+	wait_tcp g 127.0.0.1 "$2" || { tail -n 5 "$dir/error.log" "$RDDR_TMP/$1.log" >&2; return 1; }
+}
+
+# site_lighttpd NAME PORT ROOT [KEEP-ALIVE-SECONDS] [LINES]
+site_lighttpd() {
+	local dir="$RDDR_TMP/$1"
+	mkdir -p "$dir/errors"
+	cp "$3/missing.html" "$dir/errors/status-404.html"
+	cat >"$dir/lighttpd.conf" <<-END
+		server.document-root = "$3"
+		server.bind = "127.0.0.1"
+		server.port = $2
+		server.errorlog = "$dir/error.log"
+		server.errorfile-prefix = "$dir/errors/status-"
+		server.upload-dirs = ( "$dir" )
+		server.max-keep-alive-idle = ${4:-5}
+		server.max-keep-alive-requests = 65535
+		index-file.names = ( "index.html" )
+		mimetype.assign = ( $(awk '{ printf "\".%s\" => \"%s\", ", $1, $2 }' <<<"$SITE_TYPES") )
+		${5:-}
+	END
+	spawn "$1" g lighttpd -D -f "$dir/lighttpd.conf" || return
+	wait_tcp g 127.0.0.1 "$2" || { tail -n 5 "$dir/error.log" "$RDDR_TMP/$1.log" >&2; return 1; }
+}
