@@ -76,7 +76,8 @@ static uint64_t count_lines(struct slice text)
 		memcpy(&word, text.data + i, sizeof(word));
 		word ^= ends;
 		/* The top bit of each byte that is now 0. */
-		n += (unsigned)__builtin_popcountll(~(((word & low) + low) | word | low));
+		word = ~(((word & low) + low) | word | low);
+		n += (word >> 7) * UINT64_C(0x0101010101010101) >> 56;
 	}
 	for (; i < text.len; i++)
 		n += text.data[i] == '\n';

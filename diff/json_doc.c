@@ -201,11 +201,22 @@ static bool read_escaped(struct reader *r, size_t from, struct json_text *text)
 	return true;
 }
 
+/* Passes over what stands for itself in a string, and is ASCII. */
+static void skip_plain(struct reader *r)
+{
+	const uint8_t *text = r->text;
+	size_t at = r->at;
+
+	while (at < r->len && text[at] >= ' ' && text[at] < 0x80 && text[at] != '"' && text[at] != '\\')
+		at++;
+	r->at = at;
+}
+
 static bool read_string(struct reader *r, struct json_text *text)
 {
 	size_t from = ++r->at;
 
-	while (peek(r) != '"') {
+	for (skip_plain(r); peek(r) != '"'; skip_plain(r)) {
 		size_t n;
 
 		if (peek(r) < 0)
