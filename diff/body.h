@@ -67,11 +67,12 @@ struct body_host {
 
 struct body_conf {
 	enum body_kind kind;
-	unsigned n;	  /* instances, 1 to RDDR_MAX_INSTANCES */
-	bool do_filter;	  /* instances 0 and 1 are the filter pair; n is at least 3 */
-	size_t limit;	  /* bytes: what a view holds at most when it is full, and what a line, or a JSON document, may
-			     have;     what is longer is undecided. The comparator's own memory is a small multiple of it */
-	size_t noise_run; /* bytes: the longest run of noise that charge_noise lets pass; 0: not known */
+	unsigned n;	/* instances, 1 to RDDR_MAX_INSTANCES */
+	bool do_filter; /* instances 0 and 1 are the filter pair; n is at least 3 */
+	/* Bytes: what a view holds at most when it is full, and what a line, or a JSON document, may have; what is
+	 * longer is undecided. The comparator's own memory is a small multiple of it. */
+	size_t limit;
+	size_t noise_run;	      /* bytes: the longest run of noise that charge_noise lets pass; 0: not known */
 	const struct rules *rules;    /* stays the caller's, and valid as long as the comparator; NULL: none */
 	const struct body_host *host; /* likewise, and never NULL; charge_noise is needed where do_filter is set */
 	void *ctx;
