@@ -38,13 +38,13 @@
 #include "steering.h"
 
 #define WORKERS 2
+#define PINS	"/sys/fs/bpf"
 
 static struct {
 	struct steer_bpf *steer;
 	struct divert_bpf *divert;
 	struct steering *steering;
 	struct rddr_control *control;
-	char dir[64], pins[96];
 	unsigned ifindex;
 	int listeners[WORKERS][2];
 } programs;
@@ -95,7 +95,7 @@ static inline void load_programs(void)
 
 		assert_non_null(map);
 		assert_int_equal(bpf_map__reuse_fd(divert_map(maps[i]), bpf_map__fd(map)), 0);
-		snprintf(path, sizeof(path), "%s/%s", programs.pins, maps[i]);
+		snprintf(path, sizeof(path), "%s/%s", PINS, maps[i]);
 		assert_int_equal(bpf_obj_pin(bpf_map__fd(map), path), 0);
 	}
 	assert_int_equal(divert_bpf__load(programs.divert), 0);
@@ -108,17 +108,15 @@ static inline int programs_up(void **state)
 	(void)state;
 	assert_int_equal(unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
 	assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL), 0);
-	strcpy(programs.dir, "/tmp/rddr-unit-XXXXXX");
-	assert_non_null(mkdtemp(programs.dir));
-	assert_int_equal(mount("bpf", programs.dir, "bpf", 0, NULL), 0);
-	snprintf(programs.pins, sizeof(programs.pins), "%s", programs.dir);
+	/* Both go away with this process, however it ends. */
+	assert_int_equal(mount("bpf", PINS, "bpf", 0, NULL), 0);
 	shell("ip link set lo up && ip link add rt0 type veth peer name rt1 && ip link set rt1 up &&"
 	      " ip addr add 10.0.1.1/24 dev rt0 && ip addr add fd00:0:0:1::1/64 dev rt0 nodad && ip link set rt0 up &&"
 	      " ip route add 10.7.0.0/16 via 10.0.1.2 && ip route add fd00:7::/32 via fd00:0:0:1::2 &&"
 	      " sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
 	programs.ifindex = if_nametoindex("rt0");
 	load_programs();
-	assert_int_equal(rddr_steering_open(programs.pins, &programs.steering), 0);
+	assert_int_equal(rddr_steering_open(PINS, &programs.steering), 0);
 	for (unsigned w = 0; w < WORKERS; w++) {
 		programs.listeners[w][0] = listener_new("127.0.0.1", 0);
 		programs.listeners[w][1] = listener_new("::1", 0);
@@ -141,8 +139,6 @@ static inline int programs_down(void **state)
 	rddr_steering_close(&programs.steering);
 	steer_bpf__destroy(programs.steer);
 	divert_bpf__destroy(programs.divert);
-	umount2(programs.dir, MNT_DETACH);
-	rmdir(programs.dir);
 	return 0;
 }
 

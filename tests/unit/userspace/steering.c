@@ -46,18 +46,18 @@ static void open_says_what_is_wrong(void **state)
 	(void)state;
 	assert_int_equal(rddr_steering_open("/sys/fs/nothing-here", &steering), -ENOENT);
 	/* A map that is missing; one of other values. */
-	snprintf(path, sizeof(path), "%s/counters", programs.pins);
-	snprintf(away, sizeof(away), "%s/away", programs.pins);
+	snprintf(path, sizeof(path), "%s/counters", PINS);
+	snprintf(away, sizeof(away), "%s/away", PINS);
 	assert_int_equal(rename(path, away), 0);
-	assert_int_equal(rddr_steering_open(programs.pins, &steering), -ENOENT);
+	assert_int_equal(rddr_steering_open(PINS, &steering), -ENOENT);
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "other", 4, 4, 1, NULL);
 	assert_int_equal(bpf_obj_pin(fd, path), 0);
 	close(fd);
-	assert_int_equal(rddr_steering_open(programs.pins, &steering), -EPROTO);
+	assert_int_equal(rddr_steering_open(PINS, &steering), -EPROTO);
 	assert_int_equal(rename(away, path), 0);
 	assert_null(steering);
 	rddr_steering_close(&steering);
-	assert_int_equal(rddr_steering_open(programs.pins, &steering), 0);
+	assert_int_equal(rddr_steering_open(PINS, &steering), 0);
 	rddr_steering_close(&steering);
 	assert_null(steering);
 }
@@ -78,7 +78,7 @@ static void open_refuses_another_abi(void **state)
 
 	(void)state;
 	set_control(set_other_abi);
-	assert_int_equal(rddr_steering_open(programs.pins, &steering), -EPROTO);
+	assert_int_equal(rddr_steering_open(PINS, &steering), -EPROTO);
 	assert_null(steering);
 	set_control(set_own_abi);
 }
@@ -100,8 +100,8 @@ static void current_sees_that_the_maps_are_others(void **state)
 	int fd;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/control", programs.pins);
-	snprintf(away, sizeof(away), "%s/away", programs.pins);
+	snprintf(path, sizeof(path), "%s/control", PINS);
+	snprintf(away, sizeof(away), "%s/away", PINS);
 	assert_true(rddr_steering_current(programs.steering));
 	set_control(set_detached);
 	assert_false(rddr_steering_current(programs.steering));
