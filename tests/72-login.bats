@@ -30,7 +30,8 @@ notebooks() {
 	done
 }
 
-with_pair() { rddr < <(service notes 7000 $'diff-class: http\nfilter: true' 7001 7002 7003); }
+# Half of a short list of links to notes is the notes' own names.
+with_pair() { rddr < <(service notes 7000 $'diff-class: http\nfilter: true\nnoise: { share: 50% }' 7001 7002 7003); }
 with_fields() { rddr < <(service notes 7000 $'diff-class: http\n'"$FIELDS" 7001 7002 7003); }
 
 HERE=http://127.0.0.1:7000

@@ -63,7 +63,7 @@ alike() {
 		fi
 	done
 	fetch "${PATHS[@]/#/http://127.0.0.1:7000}" >"$RDDR_TMP/all"
-	(($(grep -o '"id": 12345678901234567890,' "$RDDR_TMP/all" | wc -l) == 3))
+	(($(grep -o '"id":12345678901234567890,' "$RDDR_TMP/all" | wc -l) == 3))
 	untroubled "$1"
 }
 

@@ -9,10 +9,10 @@ const path = require('path');
 
 const [address, port, keepAlive] = process.argv.slice(2);
 
-// JavaScript's numbers cannot hold all of these, so each item is kept as it was written.
+// JavaScript's numbers cannot hold all of these, so each item is kept as it was written, but for the white space outside of strings.
 const lines = fs.readFileSync(path.join(__dirname, 'data.json'), 'utf8').split('\n').slice(1, -2)
-	.map(line => line.trim().replace(/,$/, ''));
-const items = lines.map(text => ({text, id: /"id": (\d+)/.exec(text)[1], tags: JSON.parse(text).tags}));
+	.map(line => line.trim().replace(/,$/, '').replace(/("(?:[^"\\]|\\.)*")|\s+/g, (all, string) => string || ''));
+const items = lines.map(text => ({text, id: /"id":(\d+)/.exec(text)[1], tags: JSON.parse(text).tags}));
 
 const list = found => `{"count":${found.length},"items":[${found.map(item => item.text).join(',')}],"request":"${crypto.randomUUID()}"}`;
 
