@@ -136,3 +136,37 @@ bool rddr_rules_unordered(const struct rules *rules, const struct slice path[], 
 			return true;
 	return false;
 }
+
+static void free_names(struct name_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->names[i]);
+	free(list->names);
+}
+
+static void free_pointer(struct pointer *pointer)
+{
+	for (unsigned i = 0; i < pointer->n; i++)
+		free(pointer->keys[i]);
+}
+
+void rddr_rules_free(struct rules **rules)
+{
+	struct rules *r = *rules;
+
+	if (!r)
+		return;
+	free_names(&r->ignore);
+	free_names(&r->only);
+	for (size_t i = 0; i < r->n; i++) {
+		free((void *)r->list[i].field.text);
+		free_pointer(&r->list[i].pointer);
+		pcre2_code_free(r->list[i].pattern);
+	}
+	free(r->list);
+	for (size_t i = 0; i < r->unordered_n; i++)
+		free_pointer(&r->unordered[i]);
+	free(r->unordered);
+	free(r);
+	*rules = NULL;
+}
