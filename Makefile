@@ -246,6 +246,10 @@ test: deps ## everything: checks, unit tests, the suite, again with sanitizers, 
 quick: tests-built ## the unit tests and the suite alone
 	$(Q)RDDR_BUILD=$(BUILD) tests/run
 
+.PHONY: apps-test
+apps-test: deps tests-built ## real applications and published exploits behind the class http
+	$(Q)RDDR_BUILD=$(BUILD) tests/run tests/7[0-9]-*.bats
+
 .PHONY: check
 check: compile_commands.json $(BPF_SKELETONS) ## walls between the rooms, licenses, sizes, man pages, scripts, format, clang-tidy
 	$(Q)RDDR_BUILD=$(BUILD) tests/check

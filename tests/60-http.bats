@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2001 # sed indents lines, which an expansion cannot
 # diff-class http and json through a real gateway, with three real nginx: exchanges of every kind, what differs is denied with a page, what can
 # be read in two ways reaches no server.
 

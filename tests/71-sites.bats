@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2034 # read by the library
 # One site served by nginx, Apache httpd and lighttpd: a crawl of it through RDDR is the site, by the defaults and the rules in apps/site/rules.yaml.
 
 bats_require_minimum_version 1.5.0

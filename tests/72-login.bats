@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2119,SC2120,SC2030,SC2031 # bats runs each test in a shell of its own
 # A web application with a login, three times: session cookies, CSRF tokens and addresses that each instance draws for itself. People log in, post forms
 # and log out, in curl and in Chromium; each instance gets its own tokens back.
 
