@@ -29,6 +29,7 @@ enum rddr_verdict rddr_http_diverge(const struct http *h, const struct rddr_view
 	memset(result->consumed, 0, sizeof(result->consumed));
 	finding->instance = instance;
 	finding->other = other < h->n ? other : another(h, views, instance);
+	finding->alone = RDDR_ALONE_NOBODY;
 	snprintf(finding->where, sizeof(finding->where), "%s", where);
 	va_start(args, fmt);
 	vsnprintf(finding->why, sizeof(finding->why), fmt, args);
@@ -228,10 +229,12 @@ static enum rddr_verdict read_heads(struct http *h, const struct rddr_view views
 						 why);
 		statuses[i] = heads[i]->status;
 	}
-	if (rddr_http_odd_one(views, h->n, statuses, &instance, &other))
-		return rddr_http_diverge(h, views, result, instance, other, "the status", "%u, where %u was expected",
-					 (unsigned)statuses[instance], (unsigned)statuses[other]);
-	return RDDR_AGREE;
+	if (!rddr_http_odd_one(views, h->n, statuses, &instance, &other))
+		return RDDR_AGREE;
+	rddr_http_diverge(h, views, result, instance, other, "the status", "%u, where %u was expected",
+			  (unsigned)statuses[instance], (unsigned)statuses[other]);
+	result->finding.alone = rddr_http_alone_number(views, h->n, statuses);
+	return RDDR_DIVERGE;
 }
 
 /* What the answer is to the connection. */
@@ -289,8 +292,10 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	}
 	r = rddr_http_payload_begin(h, views, heads);
 	weigh_connection(h, heads);
-	if (rddr_http_compare_heads(h, views, heads, dropped, result) == RDDR_DIVERGE)
+	if (rddr_http_compare_heads(h, views, heads, dropped, result) == RDDR_DIVERGE) {
+		result->finding.alone = rddr_http_alone_head(h, views, heads);
 		return RDDR_DIVERGE;
+	}
 	if (r == 0)
 		r = rddr_http_write_head(h, source, dropped);
 	if (r < 0)

@@ -16,7 +16,7 @@ struct seen {
 
 void rddr_http_count(const struct http *h, enum rddr_counted what, uint64_t n)
 {
-	if (h->host->count && n > 0)
+	if (h->host->count && n > 0 && !h->trial)
 		h->host->count(h->session, what, n);
 }
 
@@ -84,6 +84,8 @@ void rddr_http_note_noise(struct http *h, const char *field, const struct slice 
 	struct seen seen = {0};
 	uint64_t now = (uint64_t)time(NULL);
 
+	if (h->trial)
+		return;
 	rddr_http_count(h, RDDR_COUNTED_NOISE_FIELDS, 1);
 	/* Writing is the dear part, so once a second does. */
 	if (h->noise_table && (!recall(h, field, &seen) || seen.last != now)) {
@@ -96,6 +98,8 @@ void rddr_http_note_noise(struct http *h, const char *field, const struct slice 
 
 void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[])
 {
+	if (h->trial)
+		return;
 	rddr_http_count(h, RDDR_COUNTED_RULES_APPLIED, 1);
 	if (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE)
 		learn(h, values);
@@ -107,7 +111,7 @@ static bool charge_noise(void *ctx, size_t run)
 {
 	struct http *h = ctx;
 
-	return h->host->charge_noise(h->session, run);
+	return h->trial || h->host->charge_noise(h->session, run);
 }
 
 static void noise(void *ctx, const char *field, const struct slice values[], unsigned n)

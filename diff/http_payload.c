@@ -371,9 +371,9 @@ bool rddr_http_payload_alike(struct http *h, const struct rddr_view views[])
 	return all_alike(h, payloads);
 }
 
-static int need_comparator(struct http *h, const struct body_view payloads[])
+static struct body_conf comparator_conf(struct http *h, const struct body_view payloads[])
 {
-	const struct body_conf conf = {
+	return (struct body_conf){
 		.kind = h->kind,
 		.n = h->n,
 		.do_filter = h->filter && !payloads[0].absent && !payloads[1].absent,
@@ -383,17 +383,16 @@ static int need_comparator(struct http *h, const struct body_view payloads[])
 		.host = &rddr_http_body_host,
 		.ctx = h,
 	};
-
-	return h->body ? 0 : rddr_body_new(&conf, &h->body);
 }
 
 static enum rddr_verdict compare(struct http *h, const struct rddr_view views[], const struct body_view payloads[],
 				 struct body_result *out, struct rddr_diff_result *result)
 {
 	for (;;) {
+		const struct body_conf conf = comparator_conf(h, payloads);
 		enum rddr_verdict verdict;
 
-		if (need_comparator(h, payloads) < 0)
+		if (!h->body && rddr_body_new(&conf, &h->body) < 0)
 			return rddr_http_diverge(h, views, result, 0, h->n, "the body", "no memory to compare it with");
 		memset(out, 0, sizeof(*out));
 		verdict = rddr_body_compare(h->body, payloads, h->n, out);
@@ -404,6 +403,7 @@ static enum rddr_verdict compare(struct http *h, const struct rddr_view views[],
 		if (!out->undecided || h->settings->undecided != UNDECIDED_BYTES || h->kind == BODY_BYTES) {
 			memset(result->consumed, 0, sizeof(result->consumed));
 			result->finding = out->finding;
+			result->finding.alone = rddr_http_alone_body(h, payloads, &conf);
 			return RDDR_DIVERGE;
 		}
 		h->kind = BODY_BYTES;

@@ -13,6 +13,7 @@
  *	http_head.c	heads written anew
  *	http_payload.c	bodies: framing and codings taken off, compared, framed anew
  *	http_fields.c	noise and tokens that comparing shows
+ *	http_alone.c	which instance stands alone
  *	http_plugin.c	sessions made and ended, denials
  */
 #ifndef RDDR_HTTP_SESSION_H
@@ -143,6 +144,7 @@ struct http {
 	struct body *body;  /* NULL: not needed so far */
 
 	uint64_t judged;     /* bytes of instance 0's payload */
+	bool trial;	     /* what is compared now is for the evidence alone: see http_alone.c */
 	struct backlog head; /* written anew, goes out with the first of the body */
 
 	struct answer_stream streams[]; /* n */
@@ -240,6 +242,14 @@ void rddr_http_note_noise(struct http *h, const char *field, const struct slice 
 /* A rule says what to do with the values; tokens are remembered. */
 void rddr_http_count(const struct http *h, enum rddr_counted what, uint64_t n);
 void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[]);
+
+/* ---- http_alone.c: what a finding's alone is to say ---- */
+
+/* By numbers, one for each instance. */
+uint32_t rddr_http_alone_number(const struct rddr_view views[], unsigned n, const uint64_t numbers[]);
+uint32_t rddr_http_alone_head(struct http *h, const struct rddr_view views[], const struct http_head *const heads[]);
+/* conf is that of the comparator that found the difference, payloads what it was shown. */
+uint32_t rddr_http_alone_body(struct http *h, const struct body_view payloads[], const struct body_conf *conf);
 
 /* ---- http_plugin.c ---- */
 

@@ -56,7 +56,12 @@ struct rddr_finding {
 	size_t offset;	   /* the first differing byte, counted from the beginning of the views of this call */
 	char where[160];   /* in the protocol's words: "header Content-Type", "/items/3/id", "line 12"; may be empty */
 	char why[160];	   /* "differ outside the pair's noise", "ended early"; never empty when diverging */
+	uint32_t alone; /* one more than the number of the instance that stands alone against the others, which agree;
+			   0: the host looks at the bytes at offset */
 };
+
+/* In a finding: no instance stands alone. */
+#define RDDR_ALONE_NOBODY UINT32_MAX
 
 enum rddr_verdict {
 	RDDR_AGREE,   /* what was consumed agrees; call again when there is more */

@@ -59,6 +59,9 @@ static int odd_one(const struct rddr_session *s, enum rddr_denial_reason reason,
 
 	if (reason == RDDR_DENIED_REJECTED)
 		return -1;
+	/* Who reads the protocol knows better than who sees bytes. */
+	if (finding && finding->alone)
+		return finding->alone <= s->n ? (int)(finding->alone - 1) : -1;
 	if (odd < 0 && s->service->filter && s->n == 3 && reason == RDDR_DENIED_DIVERGENCE && finding &&
 	    finding->instance == 2 && present(&s->many[0]) && present(&s->many[1]))
 		return 2;
