@@ -11,7 +11,10 @@
 
 enum state {
 	SIZE,	   /* its digits */
-	EXTENSION, /* behind them, to the end of the line */
+	EXTENSION, /* behind a semicolon: RFC 9112, 7.1.1, without quoted values */
+	EXTENSION_NAME,
+	EXTENSION_EQUALS,
+	EXTENSION_VALUE,
 	SIZE_LF,
 	PAYLOAD,
 	PAYLOAD_CR,
@@ -56,10 +59,18 @@ static const char *in_size(struct chunks *c, uint8_t byte)
 
 static const char *in_extension(struct chunks *c, uint8_t byte)
 {
-	if (byte == '\r')
+	bool begun = c->state == EXTENSION_NAME || c->state == EXTENSION_VALUE;
+
+	if (is_token(byte))
+		c->state = c->state == EXTENSION || c->state == EXTENSION_NAME ? EXTENSION_NAME : EXTENSION_VALUE;
+	else if (begun && byte == '\r')
 		c->state = SIZE_LF;
-	else if (byte <= ' ' || byte >= 0x7f)
-		return "a chunk extension with bytes that none has";
+	else if (begun && byte == ';')
+		c->state = EXTENSION;
+	else if (c->state == EXTENSION_NAME && byte == '=')
+		c->state = EXTENSION_EQUALS;
+	else
+		return "a chunk extension of an odd form";
 	return NULL;
 }
 
@@ -125,6 +136,9 @@ static const char *step(struct chunks *c, uint8_t byte)
 	case SIZE:
 		return in_size(c, byte);
 	case EXTENSION:
+	case EXTENSION_NAME:
+	case EXTENSION_EQUALS:
+	case EXTENSION_VALUE:
 		return ++c->spent > SPENT_MAX ? "more chunk extensions than there may be" : in_extension(c, byte);
 	case SIZE_LF:
 		return after_size(c, byte);
