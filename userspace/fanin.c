@@ -12,9 +12,6 @@
 #include "session.h"
 #include "worker.h"
 
-#define HIGH_WATER (128u << 10)
-#define TURN	   (256u << 10)
-
 static bool present(const struct endpoint *ep)
 {
 	return ep->in.end != RDDR_END_ABSENT;
@@ -26,7 +23,7 @@ static size_t read_max(const struct rddr_session *s, unsigned i)
 {
 	const struct stream *in = &s->many[i].in;
 	size_t held = rddr_buffer_len(&in->bytes) - rddr_stream_unconsumed(in);
-	size_t high = HIGH_WATER < s->service->limits.buffer ? HIGH_WATER : s->service->limits.buffer;
+	size_t high = rddr_session_high_water(s);
 
 	if (i == 0 && s->lone.out.bytes >= high)
 		return 0;
@@ -66,7 +63,7 @@ static bool read_many(struct rddr_session *s)
 		if (ep->state != ENDPOINT_OPEN || !ep->readable || ep->in.end != RDDR_END_OPEN)
 			continue;
 		size_t max = read_max(s, i);
-		size_t n = max ? rddr_endpoint_read(ep, max, TURN) : 0;
+		size_t n = max ? rddr_endpoint_read(ep, max, SESSION_TURN) : 0;
 		moved |= n || ep->in.end != RDDR_END_OPEN;
 		if (n && !s->answering)
 			rddr_host_services.begin_answer(s);
@@ -418,7 +415,7 @@ static void give_up_judging(struct rddr_session *s)
 /* A plugin may make more bytes of its own than it was shown; it goes on when the lone end has taken some. */
 static bool choked(const struct rddr_session *s)
 {
-	return s->lone.out.own >= HIGH_WATER;
+	return s->lone.out.own >= SESSION_HIGH_WATER;
 }
 
 static bool judge(struct rddr_session *s, bool arrived)

@@ -9,10 +9,6 @@
 #include "session.h"
 #include "worker.h"
 
-/* How far the lone end is read ahead of the slowest of the many, and how much of it in one turn, in bytes. */
-#define HIGH_WATER (128u << 10)
-#define TURN	   (256u << 10)
-
 static bool takes_part(const struct endpoint *ep)
 {
 	return ep->state != ENDPOINT_CLOSED && !ep->broken;
@@ -22,7 +18,7 @@ static size_t read_max(const struct rddr_session *s)
 {
 	size_t unconsumed = rddr_stream_unconsumed(&s->lone.in);
 	size_t held = rddr_buffer_len(&s->lone.in.bytes) - unconsumed;
-	size_t high = HIGH_WATER < s->service->limits.buffer ? HIGH_WATER : s->service->limits.buffer;
+	size_t high = rddr_session_high_water(s);
 
 	if (rddr_session_reports(s)) {
 		/* Only instance 0 slows the client down; the others may lag. */
@@ -45,7 +41,7 @@ static bool read_lone(struct rddr_session *s)
 	size_t max = read_max(s);
 	if (!max)
 		return false;
-	size_t n = rddr_endpoint_read(lone, max, TURN);
+	size_t n = rddr_endpoint_read(lone, max, SESSION_TURN);
 	if (n) {
 		rddr_metrics_add(s->service->metrics, METRIC_bytes_in, n);
 		/* Bytes that come in the middle of an answer do not make a new one of what follows. */
@@ -210,7 +206,7 @@ static bool pass_on(struct rddr_session *s)
 /* Report mode: an instance that does not read holds the buffer up. It goes before the client notices. */
 static void detach_slow(struct rddr_session *s)
 {
-	if (!rddr_session_reports(s) || s->many[0].out.bytes >= HIGH_WATER)
+	if (!rddr_session_reports(s) || s->many[0].out.bytes >= SESSION_HIGH_WATER)
 		return;
 	for (unsigned i = 1; i < s->n; i++) {
 		if (s->many[i].state != ENDPOINT_CLOSED && s->many[i].out.bytes > s->service->limits.lag)

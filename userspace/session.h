@@ -24,6 +24,10 @@
 
 struct worker;
 
+/* How far an end is read ahead of whoever it is read for, and how much of it in one turn, in bytes. */
+#define SESSION_HIGH_WATER (128u << 10)
+#define SESSION_TURN	   (256u << 10)
+
 enum session_state {
 	SESSION_OPEN,
 	SESSION_DENIED, /* the denial is on its way; nothing is read but to be thrown away */
@@ -129,6 +133,14 @@ const char *rddr_session_end_name(enum session_end end);
 static inline bool rddr_session_reports(const struct rddr_session *s)
 {
 	return !s->service->enforcing;
+}
+
+/* The high watermark: no stream of the service buffers more than its limit. */
+static inline size_t rddr_session_high_water(const struct rddr_session *s)
+{
+	uint32_t limit = s->service->limits.buffer;
+
+	return SESSION_HIGH_WATER < limit ? SESSION_HIGH_WATER : limit;
 }
 
 /* ---- fanout.c ---- */

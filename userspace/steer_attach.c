@@ -271,6 +271,16 @@ static int exchange_services(const struct attach *a, const char *suffix)
 	return err;
 }
 
+/* What is pinned aside takes its place. */
+static int publish_pinned(struct attach *a)
+{
+	int err = link_up(a);
+
+	if (!err)
+		err = rddr_steer_step("publish");
+	return err ? err : change_places(a);
+}
+
 /* Everything is new: the services are in before anybody sees it. */
 static int publish_new(struct attach *a)
 {
@@ -281,11 +291,7 @@ static int publish_new(struct attach *a)
 	if (!err)
 		err = exchange_services(a, "~new");
 	if (!err)
-		err = link_up(a);
-	if (!err)
-		err = rddr_steer_step("publish");
-	if (!err)
-		err = change_places(a);
+		err = publish_pinned(a);
 	if (!err)
 		a->published = true;
 	return err;
@@ -296,11 +302,7 @@ static int publish_update(struct attach *a)
 	int err = pin_all(a);
 
 	if (!err)
-		err = link_up(a);
-	if (!err)
-		err = rddr_steer_step("publish");
-	if (!err)
-		err = change_places(a);
+		err = publish_pinned(a);
 	if (err)
 		return err;
 	a->published = true;
