@@ -357,9 +357,16 @@ static __always_inline enum action decide_rest(struct __sk_buff *skb, const stru
 	state = socket_state(skb, &p->flow);
 	if (state < 0)
 		return decide_unknown(skb, &p->flow, c);
-	/* A session's flow that was forgotten for want of room, or with the maps of another version. */
-	if (state != BPF_TCP_TIME_WAIT && service_flags(&p->flow, skb->ifindex, c->classes) >= 0)
-		remember(&p->flow, RDDR_FLOW_STEERED, 0);
+	/*
+	 * A flow that was forgotten for want of room, or with the maps of another version: a session's client, or a
+	 * server that answers to a forged address. Were the daemon to die, its bytes must not go on to the client.
+	 */
+	if (state != BPF_TCP_TIME_WAIT) {
+		if (service_flags(&p->flow, skb->ifindex, c->classes) >= 0)
+			remember(&p->flow, RDDR_FLOW_STEERED, 0);
+		else if (!is_local(skb, &p->flow))
+			remember(&p->flow, RDDR_FLOW_REPLY, 0);
+	}
 	count(RDDR_COUNTER_divert_socket_marked);
 	return MARK;
 }

@@ -105,6 +105,25 @@ static void answers_are_marked_although_an_earlier_connection_was_let_pass(void 
 	}
 }
 
+static void forgotten_answers_to_forged_connects_are_remembered_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		struct spec data = between(hosts[i].server, 80, hosts[i].client, 5000, ACK);
+		struct rddr_flow flow = flow_of_spec(&data);
+		int fd = forged(hosts[i].client, 5000);
+
+		connect_to(fd, hosts[i].server, 80);
+		assert_int_equal(remembered(&flow), 0);
+		assert_int_equal(run(&data), MARK);
+		assert_int_equal(remembered(&flow), RDDR_FLOW_REPLY);
+		close(fd);
+		dead();
+		assert_int_equal(run(&data), DROP);
+		live();
+	}
+}
+
 static void this_hosts_own_connections_are_answered_as_ever(void **state)
 {
 	(void)state;
@@ -112,9 +131,13 @@ static void this_hosts_own_connections_are_answered_as_ever(void **state)
 		struct spec answer = between(hosts[i].server, 80, hosts[i].own, 5000, SYN | ACK);
 		struct spec data = between(hosts[i].server, 80, hosts[i].own, 5000, ACK);
 		struct spec fragment = data;
+		struct rddr_flow flow = flow_of_spec(&data);
 		int fd = forged(hosts[i].own, 5000);
 
 		connect_to(fd, hosts[i].server, 80);
+		/* They are not worth the room that sessions need. */
+		assert_int_equal(run(&data), MARK);
+		assert_int_equal(remembered(&flow), 0);
 		assert_int_equal(run(&answer), MARK);
 		fragment.more = fragment.fragment = true;
 		assert_int_equal(run(&fragment), PASS);
@@ -300,6 +323,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_to_forged_connects_are_marked_and_remembered),
 		TEST(answers_are_marked_although_an_earlier_connection_was_let_pass),
+		TEST(forgotten_answers_to_forged_connects_are_remembered_again),
 		TEST(this_hosts_own_connections_are_answered_as_ever),
 		TEST(first_fragments_of_answers_to_forged_connects_are_dropped),
 		TEST(a_listening_socket_is_nobodys),
