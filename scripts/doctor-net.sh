@@ -169,7 +169,7 @@ firewall_input() {
 }
 
 check_firewall() {
-	local level code service chain rule why found=0
+	local level code service chain rule why remedy found=0
 	local -A reasons=(
 		[drop]="steered packets are delivered to this host, so it is the input chains that they pass, with the
 			server's address as their destination"
@@ -178,6 +178,8 @@ check_firewall() {
 		[tproxy]="it hands the connection to another program's socket before RDDR's is chosen"
 		[nat]="it changes the destination before RDDR's socket is chosen, so that the connection is no longer
 			one of the service's"
+		[dnat]="connections to another address are sent on to the server behind RDDR's back: they are never
+			steered, nor compared"
 		[notrack]="connections that conntrack sees on one side only are invalid to stateful rules"
 		[mark]="it overwrites the mark by which RDDR brings packets to this host (bits $MASK are ours)"
 		[rpfilter]="packets whose way back leaves by another interface are dropped"
@@ -190,8 +192,9 @@ check_firewall() {
 		found=1
 		why=${reasons[$code]}
 		[[ $service == - ]] || why="for $service: $why"
-		"$level" firewall "$chain: $rule" "$why" \
-			"except the services' addresses and ports from it, or accept them before it"
+		remedy="except the services' addresses and ports from it, or accept them before it"
+		[[ $code != dnat ]] || remedy="intercept that address as well, as one more of the service's"
+		"$level" firewall "$chain: $rule" "$why" "$remedy"
 	done < <(firewall_input | awk -v markmask="${MASK#0x}" -f "$LIB_DIR/firewall.awk")
 	((found)) || ok firewall "nothing that is known to be in the way"
 }

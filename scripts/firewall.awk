@@ -14,8 +14,8 @@
 # -v markmask=HEX: the bits of the mark that are ours, without 0x.
 #
 # Output: LEVEL<tab>CODE<tab>SERVICE<tab>CHAIN<tab>RULE. LEVEL: problem, or warning where the rule only may match. CODE:
-# drop, policy, tproxy, nat, notrack, mark, rpfilter, rpfilter-mark; and for the daemon's own connections, with service
-# "-": output, snat.
+# drop, policy, tproxy, nat, notrack, mark, rpfilter, rpfilter-mark; dnat for other addresses that lead to the service
+# past RDDR; and for the daemon's own connections, with service "-": output, snat.
 
 BEGIN { FS = "\t" }
 
@@ -377,6 +377,23 @@ function outgoing(chain,   i) {
 		if (rule[chain, i] ~ /masquerade|snat|MASQUERADE|SNAT/) report("warning", "snat", 0, chain, rule[chain, i])
 }
 
+# Another address whose connections this host sends on to the service: it is decided on behind the tc filter, so
+# they are never steered.
+function bypasses(chain, s,   i, to, part, n) {
+	for (i = 1; i <= rules[chain]; i++) {
+		if (!match(rule[chain, i], /(dnat( ip6?)? to|--to-destination) [^ ]+/)) continue
+		n = split(substr(rule[chain, i], RSTART, RLENGTH), part, " ")
+		to = part[n]
+		part[2] = ""
+		if (to ~ /^\[/) { sub(/^\[/, "", to); split(to, part, /\]:?/) }
+		else if (to ~ /^[0-9.]+:/) split(to, part, ":")
+		else part[1] = to
+		if (holds(destination[s], part[1]) != "yes") continue
+		if (part[2] == "" || port[s] == "-" || part[2] ~ /-/ || part[2] == port[s])
+			report("warning", "dnat", s, chain, rule[chain, i])
+	}
+}
+
 END {
 	name[0] = "-"
 	for (c = 1; c <= chains; c++) outgoing(order[c])
@@ -386,6 +403,7 @@ END {
 			if (hook[chain] !~ /^(prerouting|input|ingress)$/ || !applies(chain, s)) continue
 			at = hook[chain]
 			unsure = 0
+			if (at == "prerouting") bypasses(chain, s)
 			if (walk(chain, s, 1, 0) == "" && policy[chain] == "drop")
 				report(unsure ? "warning" : "problem", "policy", s, chain, "policy drop")
 		}

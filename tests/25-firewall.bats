@@ -64,6 +64,20 @@ chain() {
 	END
 }
 
+@test "other addresses whose connections are sent on to the service" {
+	local s="10.0.2.2/32 80 - -" expected rule
+	while IFS='|' read -r expected rule; do
+		judged "$expected" "$s" "$(chain prerouting accept "$rule")"
+	done <<-'END'
+		warning dnat|ip daddr 198.51.100.1 tcp dport 8080 dnat ip to 10.0.2.2:80
+		warning dnat|ip daddr 198.51.100.1 dnat to 10.0.2.2
+		|ip daddr 198.51.100.1 dnat ip to 10.0.2.2:81
+		|ip daddr 198.51.100.1 dnat ip to 10.0.2.3:80
+	END
+	judged "warning dnat" "fd00::2/128 80 - -" "$(chain prerouting accept 'ip6 daddr fd00:7::1 tcp dport 80 dnat ip6 to [fd00::2]:80')"
+	judged "warning dnat" "$s" $'*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 198.51.100.1/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.0.2.2:80' $'iptables\tip'
+}
+
 @test "IPv6, prefixes and all ports as a service" {
 	local s="fd00:0:0:2::2/128 443 eth0 fd00:9::/32"
 	judged "problem drop" "$s" "$(chain input accept 'iifname "eth0" ip6 daddr fd00::/16 tcp dport 443 drop')"
