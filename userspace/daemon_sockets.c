@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * daemon_sockets.c - the sockets that the daemon listens on: one for each worker and family where connections are
+ * steered to, one for each worker and service that listens.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "listener.h"
+#include "log.h"
+#include "own.h"
+
+static struct daemon_socket *socket_new(struct daemon *d)
+{
+	struct daemon_socket *more = realloc(d->sockets, (d->n_sockets + 1) * sizeof(*more));
+
+	if (!more)
+		return NULL;
+	d->sockets = more;
+	more[d->n_sockets] = (struct daemon_socket){.fd = -1};
+	return &more[d->n_sockets];
+}
+
+static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, const char *service)
+{
+	_owned_mem_ char *name = service ? strdup(service) : NULL;
+	struct daemon_socket *sock = socket_new(d);
+	char text[RDDR_ADDR_TEXT];
+
+	if (!sock || (service && !name))
+		return -ENOMEM;
+	int fd = rddr_listener_socket(at, !service, service != NULL);
+	if (fd < 0)
+		return err_r(fd, "daemon: cannot listen at %s for %s",
+			     service ? rddr_addr_format(at, text, sizeof(text)) : "a loopback port",
+			     service ? service : "steered connections");
+	int r = rddr_worker_add_listener(d->workers[worker], fd, service);
+	if (r < 0)
+		return r;
+	*sock = (struct daemon_socket){
+		.fd = fd,
+		.family = at->sa.sa_family,
+		.worker = worker,
+		.slot = worker,
+		.service = TAKE_PTR(name),
+		.address = *at,
+	};
+	d->n_sockets++;
+	return 0;
+}
+
+static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t family, const char *service)
+{
+	for (size_t i = 0; i < d->n_sockets; i++) {
+		const struct daemon_socket *sock = &d->sockets[i];
+		bool same = service ? sock->service && !strcmp(sock->service, service) : !sock->service;
+
+		if (same && sock->worker == worker && (service || (sock->family == family && sock->slot == worker)))
+			return true;
+	}
+	return false;
+}
+
+/* Connections are steered to a listener by the SOCKMAP, so its own address is one that nobody needs to reach. */
+static int listen_steered(struct daemon *d)
+{
+	struct addr v4 = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	struct addr v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		int r = has_socket(d, w, AF_INET, NULL) ? 0 : listen_at(d, &v4, w, NULL);
+		if (r < 0)
+			return r;
+		r = has_socket(d, w, AF_INET6, NULL) ? 0 : listen_at(d, &v6, w, NULL);
+		if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
+			log_warning("daemon: IPv6 is off on this host; connections over it are not taken");
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static const struct service *listening_service(const struct config *config, const struct daemon_socket *sock)
+{
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct service *service = config->services[i];
+
+		if (service->has_listen && !strcmp(service->name, sock->service) &&
+		    rddr_addr_equal(&service->listen, &sock->address))
+			return service;
+	}
+	return NULL;
+}
+
+static void close_unneeded(struct daemon *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_sockets; i++) {
+		struct daemon_socket *sock = &d->sockets[i];
+
+		if (!sock->service || listening_service(d->config, sock)) {
+			d->sockets[kept++] = *sock;
+			continue;
+		}
+		rddr_worker_drop_listener(d->workers[sock->worker], sock->fd);
+		free(sock->service);
+	}
+	d->n_sockets = kept;
+}
+
+/* The addresses that no chainer may dial, told to each worker. */
+static int tell_own(struct daemon *d)
+{
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		struct addr *own = calloc(d->config->n_services + d->n_sockets + 1, sizeof(*own));
+		size_t n = 0;
+
+		if (!own)
+			return -ENOMEM;
+		for (size_t i = 0; i < d->config->n_services; i++) {
+			if (d->config->services[i]->has_listen)
+				own[n++] = d->config->services[i]->listen;
+		}
+		for (size_t i = 0; i < d->n_sockets; i++) {
+			struct addr bound = {0};
+			socklen_t len = sizeof(bound);
+
+			if (!d->sockets[i].service && getsockname(d->sockets[i].fd, &bound.sa, &len) == 0)
+				own[n++] = bound;
+		}
+		int r = rddr_worker_set_own(d->workers[w], own, n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int rddr_daemon_listen(struct daemon *d)
+{
+	int r = 0;
+
+	close_unneeded(d);
+	if (d->config->n_rules)
+		r = listen_steered(d);
+	/* One that cannot listen does not keep the others from it. */
+	for (size_t i = 0; i < d->config->n_services; i++) {
+		const struct service *service = d->config->services[i];
+		int failed = 0;
+
+		for (unsigned w = 0; failed == 0 && service->has_listen && w < d->n_workers; w++) {
+			if (!has_socket(d, w, AF_UNSPEC, service->name))
+				failed = listen_at(d, &service->listen, w, service->name);
+		}
+		r = r ? r : failed;
+	}
+	int told = tell_own(d);
+	return r ? r : told;
+}
