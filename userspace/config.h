@@ -143,6 +143,10 @@ void rddr_config_on_free(void (*fn)(struct service *service));
 int rddr_config_complain(const struct config *config, struct config_mark mark, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Logs warnings about what is allowed, and yet seldom meant: two instances that are one server, bounds that exclude each
+ * other. */
+void rddr_config_advise(const struct config *config);
+
 /*
  * The rule for a connection, or NULL. Order: a port before all ports, then a named interface before any, then the
  * longer destination, then the longer clients (any named ones before all), then the file's. The kernel's tables are

@@ -92,6 +92,8 @@ int rddr_daemon_bind(struct config *config, const char *plugin_dir)
 		if (r < 0)
 			result = r;
 	}
+	if (result == 0)
+		rddr_config_advise(config);
 	return result;
 }
 
