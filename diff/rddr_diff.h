@@ -81,6 +81,7 @@ struct rddr_diff_result {
 	struct rddr_finding finding; /* with RDDR_DIVERGE */
 	bool doubtful; /* with RDDR_WAIT: what is in view differs (the finding says where) unless what comes next
 			  explains it; when nothing comes within the skew deadline, it is a divergence */
+	bool patient;  /* with RDDR_WAIT: none of the many has to speak next, so none of them is late */
 };
 
 enum rddr_modify {
@@ -139,6 +140,8 @@ enum rddr_counted {
 	RDDR_COUNTED_NOISE_FIELDS,    /* fields in which the pair showed noise */
 	RDDR_COUNTED_NOISE_RECALLED,  /* differences let pass because the field was noise lately */
 	RDDR_COUNTED_RULES_APPLIED,   /* fields taken out of comparison by a rule */
+	RDDR_COUNTED_LOGINS,	      /* logins that the plugin let in */
+	RDDR_COUNTED_LOGINS_REFUSED,  /* logins that it refused: a wrong password, a missing secret */
 	RDDR_COUNTED
 };
 
@@ -197,6 +200,22 @@ struct rddr_host {
 	void (*client)(const struct rddr_session *s, uint8_t address[16]);
 	/* Adds to one of the service's counters. */
 	void (*count)(struct rddr_session *s, enum rddr_counted what, uint64_t n);
+
+	/*
+	 * Computes off the session's thread what takes long. work(job) runs on one of a few threads of the host's own,
+	 * at the same time as the session goes on, and touches nothing but the job. Then, on the session's thread,
+	 * done(state, job) is called once, as a call for the session, and the plugin is asked anew, in both directions.
+	 * When the session has ended meanwhile, state is NULL: the job is only to be freed (work may not have run
+	 * then). False: too many jobs wait; the job stays the caller's.
+	 */
+	bool (*offload)(struct rddr_session *s, void (*work)(void *job), void (*done)(void *state, void *job),
+			void *job);
+	/* Evidence shows nothing of what that end says up to len bytes behind what it has had consumed before this
+	 * call, and the memory is wiped when it is done with (SIZE_MAX: whatever comes, until told otherwise). */
+	void (*conceal)(struct rddr_session *s, uint32_t end, size_t len);
+	/* Ends the session when this call of the plugin returns: what was emitted still arrives. Nothing is denied, and
+	 * nothing recorded. */
+	void (*finish)(struct rddr_session *s);
 };
 
 struct rddr_diff_create {
@@ -211,6 +230,8 @@ struct rddr_diff_create {
 	struct rddr_session *session;
 	size_t noise_run; /* the longest run of noise that charge_noise lets pass: what is longer need not be waited
 			     for; 0: not known */
+	bool reports;	  /* report mode: the lone end is sent what instance 0 says as it comes, and nothing that is
+			     emitted to it */
 };
 
 struct rddr_diff_plugin {

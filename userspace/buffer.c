@@ -114,6 +114,12 @@ void rddr_buffer_drop(struct pool *pool, struct buffer *b, size_t len)
 		rddr_buffer_trim(pool, b);
 }
 
+void rddr_buffer_wipe(struct buffer *b, size_t len)
+{
+	if (b->data)
+		explicit_bzero(b->data + b->head, len);
+}
+
 void rddr_buffer_trim(struct pool *pool, struct buffer *b)
 {
 	if (!b->data || b->head != b->tail)

@@ -63,6 +63,9 @@ static inline void rddr_buffer_filled(struct buffer *b, size_t len)
 /* Drops len bytes from the front; the block goes back to the pool with the last one. */
 void rddr_buffer_drop(struct pool *pool, struct buffer *b, size_t len);
 
+/* Overwrites the first len bytes, which are about to be dropped. */
+void rddr_buffer_wipe(struct buffer *b, size_t len);
+
 /* Gives the block back when nothing is in it. */
 void rddr_buffer_trim(struct pool *pool, struct buffer *b);
 

@@ -13,6 +13,7 @@
 #include "evidence.h"
 #include "log.h"
 #include "metrics.h"
+#include "offload.h"
 #include "own.h"
 #include "plugin.h"
 #include "scribe.h"
@@ -350,6 +351,7 @@ static int begin_workers(struct daemon *d)
 		int r = rddr_worker_new(w, d->config, fds, &d->workers[w]);
 		if (r < 0)
 			return err_r(r, "daemon: worker %u cannot be made", w);
+		d->workers[w]->offload = d->offload;
 		d->n_workers++;
 	}
 	return 0;
@@ -404,6 +406,8 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	if (r == 0)
 		r = rddr_evidence_open(&config->evidence);
 	if (r == 0)
+		r = rddr_offload_new(&d->offload);
+	if (r == 0)
 		r = begin_workers(d);
 	if (r == 0)
 		r = begin_traffic(d);
@@ -422,8 +426,11 @@ int rddr_daemon_run(struct daemon *d)
 void rddr_daemon_end(struct daemon *d)
 {
 	d->ending = true;
+	/* Before the loops that its jobs come back to. */
+	rddr_offload_stop(d->offload);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_free(&d->workers[w]);
+	rddr_offload_free(&d->offload);
 	rddr_control_free(&d->control);
 	rddr_steering_close(&d->steering);
 	rddr_steering_close(&d->retired);

@@ -49,6 +49,7 @@ struct daemon {
 	uint64_t generation, started; /* started: ms on the loop's clock */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
+	struct offload *offload; /* the workers' sessions compute there */
 
 	struct daemon_socket *sockets;
 	size_t n_sockets;

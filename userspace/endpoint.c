@@ -206,6 +206,8 @@ void rddr_endpoint_reclaim(struct endpoint *ep, uint64_t offset)
 	if (offset <= in->base)
 		return;
 	size_t len = (size_t)(offset - in->base);
+	if (in->concealed > in->base)
+		rddr_buffer_wipe(&in->bytes, in->concealed < offset ? (size_t)(in->concealed - in->base) : len);
 	in->base = offset;
 	if (in->consumed < offset)
 		in->consumed = offset;

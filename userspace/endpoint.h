@@ -28,6 +28,7 @@ struct stream {
 	uint64_t consumed; /* by the plugin */
 	uint64_t released; /* of the source stream: let out, or discarded, up to here */
 	enum rddr_end_state end;
+	uint64_t concealed; /* what lies in front of this is not shown as evidence, and wiped */
 };
 
 enum endpoint_state {

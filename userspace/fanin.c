@@ -167,6 +167,7 @@ static bool ask_plugin(struct rddr_session *s)
 	}
 	s->fanin_waits = verdict == RDDR_WAIT && everybody_has;
 	s->doubtful = verdict == RDDR_WAIT && result.doubtful;
+	s->patient = verdict == RDDR_WAIT && result.patient;
 	trim_absent_and_judged(s);
 	return took;
 }
@@ -305,7 +306,7 @@ static void note_waiting(struct rddr_session *s, bool progressed)
 	bool waits = e.ahead && e.open && s->comparing && (!s->many_done || rddr_session_reports(s));
 	bool all_closed_alike = !e.open;
 
-	if (!waits || all_closed_alike) {
+	if (!waits || all_closed_alike || s->patient) {
 		s->waiting = 0;
 	} else if (!s->waiting || progressed) {
 		s->waiting = rddr_loop_now(s->worker->loop);

@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "metrics.h"
+#include "offload.h"
 #include "own.h"
 #include "session.h"
 #include "tables.h"
@@ -147,6 +148,8 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_NOISE_FIELDS] = METRIC_plugin_noise_fields,
 		[RDDR_COUNTED_NOISE_RECALLED] = METRIC_plugin_noise_recalled,
 		[RDDR_COUNTED_RULES_APPLIED] = METRIC_plugin_rules_applied,
+		[RDDR_COUNTED_LOGINS] = METRIC_plugin_logins,
+		[RDDR_COUNTED_LOGINS_REFUSED] = METRIC_plugin_logins_refused,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 
@@ -154,6 +157,21 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		rddr_metrics_add(s->service->metrics, metrics[what], n);
 	else
 		s->failed = true;
+}
+
+static void host_conceal(struct rddr_session *s, uint32_t end, size_t len)
+{
+	if (end != RDDR_LONE && end >= s->n) {
+		s->failed = true;
+		return;
+	}
+	struct stream *in = end == RDDR_LONE ? &s->lone.in : &s->many[end].in;
+	in->concealed = len == SIZE_MAX ? UINT64_MAX : in->consumed + len;
+}
+
+static void host_finish(struct rddr_session *s)
+{
+	s->finish_wanted = true;
 }
 
 const struct rddr_host rddr_host_services = {
@@ -175,4 +193,7 @@ const struct rddr_host rddr_host_services = {
 	.table_count = rddr_tables_count,
 	.client = host_client,
 	.count = host_count,
+	.offload = rddr_offload,
+	.conceal = host_conceal,
+	.finish = host_finish,
 };

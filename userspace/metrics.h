@@ -57,6 +57,10 @@
 	X(plugin_noise_fields, "fields in which the filter pair showed noise")                                         \
 	X(plugin_noise_recalled, "differences let pass because the field was noise lately")                            \
 	X(plugin_rules_applied, "fields taken out of comparison by a rule")                                            \
+	X(plugin_logins, "logins that the plugin let in")                                                              \
+	X(plugin_logins_refused, "logins that the plugin refused")                                                     \
+	X(offloaded, "computations done off the workers")                                                              \
+	X(offload_refused, "computations refused because too many waited")                                             \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
 

@@ -96,6 +96,14 @@ int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, 
 	return filled;
 }
 
+/* A password may have been among it. */
+static void free_own(const struct segment *s)
+{
+	if (s->own)
+		explicit_bzero(s->own, s->offset + s->len);
+	free(s->own);
+}
+
 void rddr_outq_sent(struct outq *q, size_t len)
 {
 	q->bytes -= len;
@@ -110,7 +118,7 @@ void rddr_outq_sent(struct outq *q, size_t len)
 			q->own -= part;
 		if (s->len)
 			return;
-		free(s->own);
+		free_own(s);
 		q->first++;
 		q->n--;
 	}
@@ -134,7 +142,7 @@ void rddr_outq_clear(struct outq *q)
 	struct segment *s = segments_of(q) + q->first;
 
 	for (uint32_t i = 0; i < q->n; i++)
-		free(s[i].own);
+		free_own(&s[i]);
 	free(q->segments);
 	q->segments = NULL;
 	q->first = q->n = q->room = 0;

@@ -9,6 +9,7 @@
 #include "evidence.h"
 #include "log.h"
 #include "metrics.h"
+#include "offload.h"
 #include "own.h"
 #include "worker.h"
 
@@ -17,6 +18,7 @@
 
 static void on_timer(void *ctx);
 static void move_on(struct rddr_session *s);
+static void finish(struct rddr_session *s);
 static void go_on(void *ctx);
 static void bury(void *ctx);
 static void on_dialled(struct dial *dial, enum dial_outcome outcome);
@@ -275,6 +277,7 @@ static int create_state(struct rddr_session *s)
 		.service = s->service->name,
 		.limit = s->service->limits.buffer,
 		.noise_run = s->service->noise.run,
+		.reports = rddr_session_reports(s),
 		.host = &rddr_host_services,
 		.session = s,
 	};
@@ -390,6 +393,8 @@ static void move_on(struct rddr_session *s)
 		moved = rddr_fanout_run(s);
 		if (s->phase == SESSION_OPEN)
 			moved |= rddr_fanin_run(s);
+		if (s->phase == SESSION_OPEN && s->finish_wanted)
+			finish(s);
 		moved = moved && goes_on(s);
 	}
 	if (s->phase == SESSION_OPEN && s->lone.broken)
@@ -435,6 +440,16 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 
 /* ---- end ---- */
 
+/* Until the lone end has taken what it was sent, or the linger deadline has passed. */
+static void linger(struct rddr_session *s)
+{
+	s->lone.end_wanted = true;
+	s->waiting = rddr_loop_now(s->worker->loop);
+	rddr_loop_timer_cancel(s->worker->loop, &s->timer);
+	rddr_session_arm(s);
+	pump_denied(s);
+}
+
 void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, const struct rddr_finding *finding)
 {
 	static const enum metric metrics[] = {
@@ -475,11 +490,20 @@ void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, c
 		rddr_session_close(s, SESSION_END_DENIED);
 		return;
 	}
-	s->lone.end_wanted = true;
-	s->waiting = rddr_loop_now(s->worker->loop);
-	rddr_loop_timer_cancel(s->worker->loop, &s->timer);
-	rddr_session_arm(s);
-	pump_denied(s);
+	linger(s);
+}
+
+/* The plugin wants it so: the last words are on their way. */
+static void finish(struct rddr_session *s)
+{
+	s->phase = SESSION_DENIED;
+	rddr_loop_undefer(s->worker->loop, &s->again);
+	rddr_offload_forget(s);
+	for (unsigned i = 0; i < s->n; i++) {
+		rddr_endpoint_flush(&s->many[i]);
+		rddr_endpoint_close(&s->many[i], false);
+	}
+	linger(s);
 }
 
 void rddr_session_close(struct rddr_session *s, enum session_end end)
@@ -500,6 +524,7 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 
 	rddr_loop_timer_cancel(w->loop, &s->timer);
 	rddr_loop_undefer(w->loop, &s->again);
+	rddr_offload_forget(s);
 	rddr_endpoint_close(&s->lone, reset);
 	for (unsigned i = 0; i < s->n; i++)
 		rddr_endpoint_close(&s->many[i], reset);

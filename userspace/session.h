@@ -22,6 +22,7 @@
 #include "noise_budget.h"
 #include "rddr_diff.h"
 
+struct offload_record;
 struct worker;
 
 /* How far an end is read ahead of whoever it is read for, and how much of it in one turn, in bytes. */
@@ -78,7 +79,9 @@ struct rddr_session {
 	bool fanin_waits;  /* so does diff_traffic, and no stream is without bytes */
 	bool stirred; /* the other direction has something new to do: bytes of the plugin's own, an end that rests */
 	bool failed;  /* memory ran out, or a plugin broke its contract */
-	bool rejudge; /* an instance was detached: what the others said is to be judged anew */
+	bool patient; /* diff_traffic waits for none of the many */
+	bool finish_wanted; /* the plugin wants the session to end, with what was emitted */
+	bool rejudge;	    /* an instance was detached: what the others said is to be judged anew */
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
 	uint64_t dialling;	/* ms: when the last dial began */
@@ -94,6 +97,7 @@ struct rddr_session {
 	uint32_t rest_wanted;  /* a bit for each instance that is to be closed at the neutral point; see host->rest */
 	uint64_t fanout_asked; /* what modify_traffic had seen when it began to wait: see progress_mark() */
 
+	struct offload_record *offloaded; /* computations under way */
 	struct noise_account noise;
 	struct endpoint lone;
 	struct endpoint many[]; /* n */

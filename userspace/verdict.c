@@ -95,6 +95,8 @@ static void fill_side(const struct rddr_session *s, unsigned i, size_t offset, s
 	side->received = received;
 	if (from < in->base)
 		from = in->base;
+	if (from < in->concealed)
+		from = in->concealed;
 	if (from >= received)
 		return;
 	side->excerpt = rddr_stream_at(in, from);

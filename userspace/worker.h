@@ -51,6 +51,7 @@ struct worker {
 
 	struct timer heart;
 	struct steering *steering; /* for the heartbeat; NULL: none */
+	struct offload *offload;   /* the daemon's; NULL: plugins cannot compute elsewhere */
 
 	bool draining;
 	struct timer drain;

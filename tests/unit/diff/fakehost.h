@@ -19,6 +19,7 @@
 
 #define FAKE_ENDS (RDDR_MAX_INSTANCES + 1)
 #define FAKE_LONE RDDR_MAX_INSTANCES
+#define FAKE_JOBS 32
 
 struct fake_out {
 	uint8_t *data;
@@ -58,6 +59,16 @@ struct rddr_session {
 	struct rddr_finding finding;
 	size_t finding_at; /* in the streams */
 	char rejected[160];
+
+	struct fake_job {
+		void (*work)(void *job);
+		void (*done)(void *state, void *job);
+		void *job;
+	} jobs[FAKE_JOBS];
+	unsigned n_jobs;
+	size_t concealed[FAKE_ENDS]; /* up to there in the stream; SIZE_MAX: whatever comes */
+	bool finished;
+	uint64_t counted[RDDR_COUNTED];
 };
 
 static inline void fake_fail(const char *what)
@@ -151,6 +162,50 @@ static inline void fake_log(struct rddr_session *s, const char *text)
 	s->logs++;
 }
 
+static inline bool fake_offload(struct rddr_session *s, void (*work)(void *job), void (*done)(void *state, void *job),
+				void *job)
+{
+	if (s->n_jobs == FAKE_JOBS)
+		return false;
+	s->jobs[s->n_jobs++] = (struct fake_job){work, done, job};
+	return true;
+}
+
+static inline void fake_conceal(struct rddr_session *s, uint32_t end, size_t len)
+{
+	fake_need(end == RDDR_LONE || end < s->n, "conceals an end that there is not");
+	end = end == RDDR_LONE ? FAKE_LONE : end;
+	s->concealed[end] = len == SIZE_MAX ? SIZE_MAX : s->in[end].consumed + len;
+}
+
+static inline void fake_finish(struct rddr_session *s)
+{
+	s->finished = true;
+}
+
+static inline void fake_count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
+{
+	fake_need((unsigned)what < RDDR_COUNTED, "counts what there is not");
+	s->counted[what] += n;
+}
+
+/* Does the jobs that were offloaded, in order, those too that they lead to; lives: the session still does. The caller
+ * asks the plugin anew. True when there was one. */
+static inline bool fake_work(struct rddr_session *s, bool lives)
+{
+	unsigned done = 0;
+
+	for (; done < s->n_jobs; done++) {
+		struct fake_job job = s->jobs[done];
+
+		if (lives)
+			job.work(job.job);
+		job.done(lives ? s->state : NULL, job.job);
+	}
+	s->n_jobs = 0;
+	return done > 0;
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -164,6 +219,10 @@ static const struct rddr_host fake_host = {
 	.begin_answer = fake_begin_answer,
 	.log = fake_log,
 	.rest = fake_rest,
+	.count = fake_count,
+	.offload = fake_offload,
+	.conceal = fake_conceal,
+	.finish = fake_finish,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
