@@ -60,6 +60,7 @@ void rddr_http_destroy(void *state)
 		rddr_backlog_free(&h->streams[i].payload);
 	rddr_backlog_free(&h->head);
 	rddr_http_edits_free(&h->edits);
+	rddr_backlog_free(&h->request.kept);
 	rddr_http_fields_end(h);
 	free(h);
 }

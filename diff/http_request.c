@@ -37,31 +37,17 @@ static struct slice rest_of(const struct call *c)
 
 static void pass_to(struct call *c, size_t to)
 {
-	if (to > c->passed) {
-		for (unsigned i = 0; i < c->h->n; i++)
-			c->h->host->segment_ref(c->h->session, i, c->passed, to - c->passed);
-	}
-	c->passed = to;
+	rddr_http_pass_to(c->h, to, &c->passed);
 	c->segmented = true;
 }
 
 /* What was found has to be replaced in the request that begins at c->at. */
 static void apply_edits(struct call *c)
 {
-	const struct edits *e = &c->h->edits;
-
-	for (size_t k = 0; k < e->n; k++) {
-		const struct edit *edit = &e->list[k];
-		size_t own = e->own.from + edit->own;
-
-		pass_to(c, c->at + edit->at);
-		for (unsigned i = 0; i < c->h->n; i++) {
-			if (edit->own_len[i])
-				c->h->host->segment_own(c->h->session, i, e->own.data + own, edit->own_len[i]);
-			own += edit->own_len[i];
-		}
-		c->passed = c->at + edit->at + edit->len;
-	}
+	if (c->h->edits.n == 0)
+		return;
+	rddr_http_pass_edits(c->h, c->at, &c->passed);
+	c->segmented = true;
 }
 
 /* ---- the parts of a request ---- */
@@ -89,7 +75,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 	struct request *r = &h->request;
 
 	r->scanned = r->ahead_at = 0;
-	r->said_continue = false;
+	r->said_continue = r->in_word = false;
 	r->chunks = r->ahead = (struct chunks){0};
 	r->left = head->length;
 	switch (rddr_http_request_framing(head)) {
@@ -131,7 +117,8 @@ static enum step await_body(struct call *c, const struct http_head *head, struct
 	struct slice rest = rest_of(c);
 
 	*body = (struct slice){0};
-	if (!rddr_http_searches_body(c->h, head))
+	r->search = rddr_http_body_search(c->h, head);
+	if (r->search != SEARCH_WHOLE)
 		return STEP_ON;
 	if (rest.len - head->len >= head->length) {
 		*body = slice_cut(rest, head->len, (size_t)head->length);
@@ -148,9 +135,10 @@ static enum step await_body(struct call *c, const struct http_head *head, struct
 static enum step pass_head(struct call *c, struct http_head *head, struct slice body)
 {
 	struct http *h = c->h;
+	int r = rddr_http_find_edits(h, rest_of(c), head, body);
 
-	if (rddr_http_find_edits(h, rest_of(c), head, body) < 0) {
-		c->why = "no memory to translate it with";
+	if (r < 0) {
+		c->why = rddr_http_edits_failed(r);
 		return STEP_REJECT;
 	}
 	apply_edits(c);
@@ -187,6 +175,28 @@ static enum step take_head(struct call *c)
 	if (step == STEP_ON)
 		step = await_body(c, &head, &body);
 	return step == STEP_ON ? pass_head(c, &head, body) : step;
+}
+
+/* A body in which tokens are looked for while it passes. */
+static enum step take_searched(struct call *c)
+{
+	struct request *r = &c->h->request;
+	size_t taken = 0;
+	int res;
+
+	pass_to(c, c->at);
+	if (r->phase == REQUEST_CHUNKED)
+		res = rddr_http_upload_chunks(c->h, rest_of(c), &taken, &c->why);
+	else
+		res = rddr_http_upload_length(c->h, rest_of(c), c->at, &taken, &c->why);
+	c->at += taken;
+	c->passed = c->at;
+	if (res < 0)
+		return STEP_REJECT;
+	if (r->phase == REQUEST_CHUNKED ? !r->chunks.done : r->left > 0)
+		return STEP_WAIT;
+	r->phase = REQUEST_HEAD;
+	return STEP_ON;
 }
 
 static enum step take_length(struct call *c)
@@ -228,13 +238,17 @@ static enum step take_chunks(struct call *c)
 
 static enum step take_part(struct call *c)
 {
+	if (c->h->request.refused) {
+		c->why = c->h->request.refused;
+		return STEP_REJECT;
+	}
 	switch (c->h->request.phase) {
 	case REQUEST_HEAD:
 		return take_head(c);
 	case REQUEST_LENGTH:
-		return take_length(c);
+		return c->h->request.search == SEARCH_PASSING ? take_searched(c) : take_length(c);
 	case REQUEST_CHUNKED:
-		return take_chunks(c);
+		return c->h->request.search == SEARCH_PASSING ? take_searched(c) : take_chunks(c);
 	case REQUEST_TUNNEL:
 		c->at = c->view.len;
 		return STEP_WAIT;

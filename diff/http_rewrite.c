@@ -2,8 +2,8 @@
 /*
  * http_rewrite.c - what of a request each instance has to be told in its own way.
  *
- * Tokens are looked for in the target, in the values of headers, and in bodies of known length and of a kind that
- * people and programs write text in. Besides, instances are asked for answers without a coding, WebSockets are opened
+ * Tokens are looked for in the target, in the values of headers, and in bodies of a kind that people and programs write
+ * text in. Besides, instances are asked for answers without a coding, WebSockets are opened
  * without compression, and nobody is offered HTTP/2.
  */
 #include <errno.h>
@@ -17,7 +17,9 @@ struct search {
 	const uint8_t *base; /* the request's beginning */
 	size_t text;	     /* where the text that is searched begins */
 	bool in_body;
-	bool failed; /* no memory */
+	bool same_length; /* in a body whose length was told */
+	unsigned kept;	  /* tokens of another length there */
+	bool failed;	  /* no memory */
 };
 
 void rddr_http_edits_free(struct edits *e)
@@ -31,6 +33,7 @@ static void clear(struct edits *e)
 {
 	e->n = e->length = 0;
 	e->tokens = 0;
+	e->too_many = false;
 	rddr_backlog_take(&e->own, e->own.len);
 	memset(e->grows, 0, sizeof(e->grows));
 }
@@ -74,12 +77,28 @@ static int leave_out(const struct http *h, struct edits *e, struct slice bytes, 
 	return replace(h, e, from, (size_t)(lf + 1 - header->name.data), (struct slice){0});
 }
 
+static bool all_of_length(const struct http *h, const struct slice values[], size_t len)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		if (values[i].len != len)
+			return false;
+	}
+	return true;
+}
+
 static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])
 {
 	struct search *s = ctx;
 	struct edits *e = &s->h->edits;
-	struct edit *edit = add(e, s->text + offset, len);
+	struct edit *edit;
 
+	if (s->same_length && !all_of_length(s->h, values, len)) {
+		s->kept++;
+		return;
+	}
+	/* Short tokens may stand for long ones: what comes of a request is bounded, too. */
+	e->too_many |= e->own.len > s->h->n * s->h->settings->max_body;
+	edit = e->too_many ? NULL : add(e, s->text + offset, len);
 	if (!edit) {
 		s->failed = true;
 		return;
@@ -93,13 +112,20 @@ static void on_token(void *ctx, size_t offset, size_t len, const struct slice va
 	e->tokens++;
 }
 
+static int outcome(const struct search *s)
+{
+	if (!s->failed)
+		return 0;
+	return s->h->edits.too_many ? -E2BIG : -ENOMEM;
+}
+
 static int search(struct search *s, struct tokens *tokens, struct slice text)
 {
 	if (!tokens || text.len < s->h->settings->token_min)
 		return 0;
 	s->text = (size_t)(text.data - s->base);
 	rddr_tokens_find(tokens, text, on_token, s);
-	return s->failed ? -ENOMEM : 0;
+	return outcome(s);
 }
 
 /* What a browser says of itself and of what it takes is no token of ours, and is much of a request. */
@@ -175,18 +201,51 @@ static bool nothing_to_do(const struct http *h, const struct http_head *head, co
 	return !tokens && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade && !h->request.said_continue;
 }
 
-bool rddr_http_searches_body(struct http *h, const struct http_head *head)
+/* What people and programs write text in. */
+static bool is_written(struct slice type)
+{
+	static const char *const types[] = {"application/x-www-form-urlencoded", "application/json",
+					    "multipart/form-data", "application/xml", "application/graphql"};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (rddr_http_list_has(type, types[i]))
+			return true;
+	}
+	return (type.len > 5 && strncasecmp((const char *)type.data, "text/", 5) == 0) ||
+	       memmem(type.data, type.len, "+json", 5) || memmem(type.data, type.len, "+xml", 4);
+}
+
+enum body_search rddr_http_body_search(struct http *h, const struct http_head *head)
 {
 	const struct http_header *type = rddr_http_header(head, HTTP_CONTENT_TYPE);
+	enum http_framing framing = rddr_http_request_framing(head);
 
-	if (rddr_http_request_framing(head) != HTTP_LENGTH || !type || head->length > h->settings->max_body ||
-	    head->len + head->length > h->limit || head->first[HTTP_CONTENT_ENCODING] || !rddr_http_tokens(h, false))
-		return false;
-	return rddr_http_list_has(type->value, "application/x-www-form-urlencoded") ||
-	       rddr_http_list_has(type->value, "application/json") ||
-	       rddr_http_list_has(type->value, "multipart/form-data") ||
-	       (type->value.len > 5 && strncasecmp((const char *)type->value.data, "text/", 5) == 0) ||
-	       memmem(type->value.data, type->value.len, "+json", 5);
+	if (framing == HTTP_NO_BODY || !type || head->first[HTTP_CONTENT_ENCODING] || !rddr_http_tokens(h, false) ||
+	    !is_written(type->value))
+		return SEARCH_NOT;
+	if (framing == HTTP_CHUNKED || head->length > h->settings->max_body || head->len + head->length > h->limit)
+		return SEARCH_PASSING;
+	return SEARCH_WHOLE;
+}
+
+const char *rddr_http_edits_failed(int error)
+{
+	return error == -E2BIG ? "the values of its tokens come to more than max-body"
+			       : "no memory to translate it with";
+}
+
+int rddr_http_find_more(struct http *h, struct slice piece, bool more, bool same_length, size_t *decided)
+{
+	struct tokens *tokens = rddr_http_tokens(h, false);
+	struct search s = {.h = h, .base = piece.data, .in_body = true, .same_length = same_length};
+
+	clear(&h->edits);
+	*decided = piece.len;
+	if (tokens)
+		*decided = rddr_tokens_find_some(tokens, piece, more, &h->request.in_word, on_token, &s);
+	rddr_http_count(h, RDDR_COUNTED_TOKENS_REPLACED, h->edits.tokens);
+	rddr_http_count(h, RDDR_COUNTED_TOKENS_KEPT, s.kept);
+	return outcome(&s);
 }
 
 int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_head *head, struct slice body)

@@ -8,6 +8,7 @@
  *
  *	http_request.c	what the client says: checked strictly, given to the instances
  *	http_rewrite.c	what of it each instance has to be told in its own way
+ *	http_upload.c	the same in a body that passes piece by piece
  *	http_answer.c	what the instances say: heads gathered, interim answers, the way an answer goes
  *	http_compare.c	heads compared
  *	http_head.c	heads written anew
@@ -52,6 +53,7 @@ struct edits {
 	size_t length; /* 1 + the index of the one that replaces Content-Length's value; 0: none does */
 	int64_t grows[RDDR_MAX_INSTANCES]; /* how much longer the body becomes */
 	unsigned tokens;
+	bool too_many; /* their values come to more than there may be */
 };
 
 /* What is asked and not answered yet. */
@@ -74,14 +76,25 @@ enum request_phase {
 	REQUEST_DROP, /* nothing that comes now is for anybody */
 };
 
+/* When tokens are looked for in a body. */
+enum body_search {
+	SEARCH_NOT,
+	SEARCH_WHOLE,  /* once it is there as a whole, before its head is passed on: so its length can be corrected */
+	SEARCH_PASSING /* while it passes: see http_upload.c */
+};
+
 struct request {
 	enum request_phase phase;
 	size_t scanned; /* of the head at the beginning of the view */
 	uint64_t left;	/* of a body with a length */
 	struct chunks chunks;
-	struct chunks ahead; /* of a body that is checked before its head is passed on, */
-	size_t ahead_at;     /* and how far, counted from the head's beginning */
-	bool said_continue;  /* the client was given leave to send the body that is waited for */
+	enum body_search search; /* of the body that is next, or under way */
+	bool in_word;		 /* there, what comes next goes on with a word that is none */
+	struct backlog kept;	 /* of a searched body in chunks: payload that is not decided yet */
+	const char *refused;	 /* why nothing more is passed on; NULL: it is */
+	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
+	size_t ahead_at;	 /* and how far, counted from the head's beginning */
+	bool said_continue;	 /* the client was given leave to send the body that is waited for */
 };
 
 enum answer_phase {
@@ -163,12 +176,34 @@ enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, 
 
 /*
  * Finds what has to be replaced in a request: bytes begin with the head; body is all of the body, or empty where it is
- * not searched. The result is in h->edits. 0 or -ENOMEM.
+ * not searched now. The result is in h->edits. 0, -ENOMEM, or -E2BIG: the values come to more than max-body.
  */
 int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_head *head, struct slice body);
-/* Whether tokens can be in a body of that kind and length, so that it has to be there as a whole first. */
-bool rddr_http_searches_body(struct http *h, const struct http_head *head);
+/*
+ * The same in a piece of a body. more: it goes on behind it. same_length: what would make it longer or shorter stays,
+ * and is counted. *decided: that many bytes of the piece are ready; h->edits counts from its beginning.
+ */
+int rddr_http_find_more(struct http *h, struct slice piece, bool more, bool same_length, size_t *decided);
+/* What such an error means. */
+const char *rddr_http_edits_failed(int error);
+
+enum body_search rddr_http_body_search(struct http *h, const struct http_head *head);
 void rddr_http_edits_free(struct edits *e);
+
+/* ---- http_upload.c ---- */
+
+/* What edits.list says of the call's bytes from at on, as segments; *passed: everything before it is in segments. */
+void rddr_http_pass_edits(struct http *h, size_t at, size_t *passed);
+/* The call's bytes up to to, for all alike. */
+void rddr_http_pass_to(struct http *h, size_t to, size_t *passed);
+
+/*
+ * Takes what is there of a searched body, in chunks or of known length, and makes segments of what is decided; bytes
+ * begin at the place at of the call's, and everything before is in segments. 0 or -errno with the reason in why; what
+ * was taken before something wrong is good.
+ */
+int rddr_http_upload_chunks(struct http *h, struct slice bytes, size_t *taken, const char **why);
+int rddr_http_upload_length(struct http *h, struct slice bytes, size_t at, size_t *taken, const char **why);
 
 /* ---- http_answer.c ---- */
 

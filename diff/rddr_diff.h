@@ -142,6 +142,7 @@ enum rddr_counted {
 	RDDR_COUNTED_RULES_APPLIED,   /* fields taken out of comparison by a rule */
 	RDDR_COUNTED_LOGINS,	      /* logins that the plugin let in */
 	RDDR_COUNTED_LOGINS_REFUSED,  /* logins that it refused: a wrong password, a missing secret */
+	RDDR_COUNTED_TOKENS_KEPT,     /* such values that stood where they could not be translated */
 	RDDR_COUNTED
 };
 

@@ -12,6 +12,8 @@
 #define VALUES_MAX   8192
 /* A token in use is kept from expiring: at every so many uses in a session, the first included. */
 #define REFRESH 32
+/* The longest escape of one byte: \u002f. */
+#define ESCAPE_MAX 6
 
 enum encoding { PLAIN, PERCENT, BACKSLASH };
 
@@ -166,6 +168,11 @@ static size_t joint_at(struct slice s, size_t k, enum encoding *how)
 	if (s.data[k] == '\\' && k + 1 < s.len && s.data[k + 1] == '/') {
 		*how = BACKSLASH;
 		return 2;
+	}
+	if (k + 5 < s.len && !memcmp(s.data + k, "\\u00", 4) && hex_value(s.data[k + 4]) >= 0 &&
+	    hex_value(s.data[k + 5]) >= 0) {
+		*how = BACKSLASH;
+		return 6;
 	}
 	return joins(s.data[k]) ? 1 : 0;
 }
@@ -435,6 +442,11 @@ static void gather(struct slice s, size_t from, struct elements *e)
 	}
 }
 
+static uint8_t hex_byte(const uint8_t *digits)
+{
+	return (uint8_t)((unsigned)hex_value(digits[0]) << 4 | (unsigned)hex_value(digits[1]));
+}
+
 static size_t decode(struct slice s, enum encoding how, uint8_t *out, size_t room)
 {
 	size_t len = 0;
@@ -444,10 +456,9 @@ static size_t decode(struct slice s, enum encoding how, uint8_t *out, size_t roo
 		size_t step = joint_at(s, k, &is);
 
 		if (how == PERCENT && is == PERCENT)
-			out[len++] =
-				(uint8_t)((unsigned)hex_value(s.data[k + 1]) << 4 | (unsigned)hex_value(s.data[k + 2]));
+			out[len++] = hex_byte(s.data + k + 1);
 		else if (how == BACKSLASH && is == BACKSLASH)
-			out[len++] = '/';
+			out[len++] = step == 2 ? '/' : hex_byte(s.data + k + 4);
 		else
 			out[len++] = s.data[k], step = 1;
 		k += step;
@@ -513,40 +524,41 @@ static size_t longest(struct tokens *t, struct slice text, size_t from, const st
 	return 0;
 }
 
-bool rddr_tokens_find(struct tokens *t, struct slice text, tokens_fn each, void *ctx)
+/* Whether what follows the text could make another candidate of the one at k, which is len bytes long so far. */
+static bool may_go_on(struct slice text, size_t k, size_t len)
+{
+	/* An escape that is cut is a byte that joins nothing, or less than it will be. */
+	return k + len + ESCAPE_MAX > text.len && text.len - k <= 3 * RDDR_TOKEN_MAX + ESCAPE_MAX;
+}
+
+size_t rddr_tokens_find_some(struct tokens *t, struct slice text, bool more, bool *in_word, tokens_fn each, void *ctx)
 {
 	struct slice values[RDDR_MAX_INSTANCES] = {0};
 	struct elements elements = {0};
-	bool found = false;
+	size_t k = 0;
 
-	if (!rddr_tokens_known(t))
-		return false;
 	memset(t->missed, 0, sizeof(t->missed));
-	for (size_t k = 0; k < text.len;) {
+	while (*in_word && k < text.len)
+		*in_word = of_word(text.data[k]) && ++k;
+	while (k < text.len) {
 		gather(text, k, &elements);
+		size_t extent = elements.n ? elements.end[elements.n - 1] : 0;
+		if (more && may_go_on(text, k, extent))
+			return k;
 		size_t len = elements.n ? longest(t, text, k, &elements, values) : 0;
-		if (len) {
+		if (len)
 			each(ctx, k, len, values);
-			t->conf.host->count(t->conf.session, RDDR_COUNTED_TOKENS_REPLACED, 1);
-			found = true;
-			k += len;
-			continue;
-		}
-		k += elements.n ? elements.end[0] : 1;
+		else
+			len = elements.n ? elements.end[0] : 1;
+		k += len;
+		*in_word = k == text.len && of_word(text.data[k - 1]);
 	}
-	return found;
+	return k;
 }
 
-size_t rddr_tokens_open_end(struct slice text)
+void rddr_tokens_find(struct tokens *t, struct slice text, tokens_fn each, void *ctx)
 {
-	size_t most = text.len < 3 * RDDR_TOKEN_MAX ? text.len : 3 * RDDR_TOKEN_MAX, len = 0;
+	bool in_word = false;
 
-	while (len < most) {
-		uint8_t c = text.data[text.len - len - 1];
-
-		if (!of_word(c) && !joins(c) && c != '\\')
-			break;
-		len++;
-	}
-	return len;
+	rddr_tokens_find_some(t, text, false, &in_word, each, ctx);
 }

@@ -8,9 +8,9 @@
  * value.
  *
  * A token is replaced as a whole word. Words are made of letters, digits, '-' and '_', and may be joined by the other
- * bytes of base64, of URLs and of numbers (+ / = . ~) and by their encodings (%2B, \/). So the candidates in a text are
- * few for each place in it, and each is one look into a hash table: the cost grows with the text, not with the table.
- * Lengths that no token has are passed over without hashing their bytes.
+ * bytes of base64, of URLs and of numbers (+ / = . ~) and by their encodings (%2B, \/, \u002f). So the candidates in a
+ * text are few for each place in it, and each is one look into a hash table: the cost grows with the text, not with the
+ * table. Lengths that no token has are passed over without hashing their bytes.
  */
 #ifndef RDDR_TOKENS_H
 #define RDDR_TOKENS_H
@@ -46,14 +46,17 @@ void rddr_tokens_learn(struct tokens *t, const struct slice values[]);
  * call. */
 typedef void (*tokens_fn)(void *ctx, size_t offset, size_t len, const struct slice values[]);
 
-/* Calls each for every token in the text, in order, without overlaps. False: there is none. */
-bool rddr_tokens_find(struct tokens *t, struct slice text, tokens_fn each, void *ctx);
+/* Calls each for every token in the text, in order, without overlaps. */
+void rddr_tokens_find(struct tokens *t, struct slice text, tokens_fn each, void *ctx);
+
+/*
+ * The same for a text that comes in pieces. more: it goes on behind this one, and what that could make part of a token,
+ * or of a word, is left undecided: at most RDDR_TOKEN_MAX * 3 bytes and a few. Returns how many bytes at the beginning
+ * are decided; the next piece begins there. *in_word is kept from piece to piece, false before the first.
+ */
+size_t rddr_tokens_find_some(struct tokens *t, struct slice text, bool more, bool *in_word, tokens_fn each, void *ctx);
 
 /* Whether anything can be found at all: false as long as nothing was learnt. */
 bool rddr_tokens_known(const struct tokens *t);
-
-/* How many bytes at the end of the text may be the beginning of a token that goes on behind it; at most RDDR_TOKEN_MAX
- * * 3. */
-size_t rddr_tokens_open_end(struct slice text);
 
 #endif

@@ -26,6 +26,9 @@ static size_t read_max(const struct rddr_session *s)
 			return 0;
 		high += s->service->limits.lag;
 	}
+	/* What a plugin wrote anew lies in the instances' queues alone. */
+	for (unsigned i = 0; i < s->n && held < high; i++)
+		held = s->many[i].out.own > held ? s->many[i].out.own : held;
 	if (held >= high)
 		return 0;
 	/* A plugin that waits for more than the high watermark gets it, up to the limit. */

@@ -150,6 +150,7 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_RULES_APPLIED] = METRIC_plugin_rules_applied,
 		[RDDR_COUNTED_LOGINS] = METRIC_plugin_logins,
 		[RDDR_COUNTED_LOGINS_REFUSED] = METRIC_plugin_logins_refused,
+		[RDDR_COUNTED_TOKENS_KEPT] = METRIC_plugin_tokens_kept,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 
