@@ -6,9 +6,12 @@
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
+#include "hosts.h"
 #include "own.h"
 
 /* How many ports of the client port's group are tried in one dial. */
@@ -31,12 +34,14 @@ static const char *const rung_names[] = {
 	[FORGE_PORT_EXACT] = "exact",
 	[FORGE_PORT_GROUP] = "group",
 	[FORGE_PORT_ANY] = "any",
+	[FORGE_PORT_RANDOM] = "random",
 };
 static_assert(ARRAY_LEN(rung_names) == FORGE_PORTS, "every rung has a name");
 
 static const struct chainer_ops *const chainers[] = {
 	&rddr_chainer_transparent,
 	&rddr_chainer_directed,
+	&rddr_chainer_failover,
 };
 
 const char *rddr_dial_outcome_name(enum dial_outcome outcome)
@@ -103,11 +108,58 @@ static int check_source(const struct chainer_conf *conf, char *err, size_t errle
 	return 0;
 }
 
+static int check_hosts(const struct chainer_conf *conf, char *err, size_t errlen)
+{
+	const struct {
+		const char *key;
+		bool set;
+	} keys[] = {
+		{"hosts", conf->n_hosts},     {"host-timeout", conf->host_timeout},
+		{"down-for", conf->down_for}, {"attempts", conf->attempts},
+		{"rotate", conf->rotate},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys) && !conf->ops->has_hosts; i++) {
+		if (keys[i].set)
+			return rddr_chainer_refuse(err, errlen, "%s: only with chainer failover", keys[i].key);
+	}
+	return 0;
+}
+
 int rddr_chainer_check(const struct chainer_conf *conf, bool steered, char *err, size_t errlen)
 {
 	int r = check_source(conf, err, errlen);
 
+	if (!r)
+		r = check_hosts(conf, err, errlen);
 	return r ? r : conf->ops->check(conf, steered, err, errlen);
+}
+
+int rddr_chainer_bind(struct chainer_conf *conf, const char *name)
+{
+	conf->host_timeout = conf->host_timeout ? conf->host_timeout : CHAINER_HOST_TIMEOUT;
+	conf->down_for = conf->down_for ? conf->down_for : CHAINER_DOWN_FOR;
+	conf->attempts = conf->attempts ? conf->attempts : 2 * conf->n_hosts;
+	for (unsigned i = 0; i < conf->n_hosts; i++) {
+		struct host *host = &conf->hosts[i];
+
+		host->state = rddr_hosts_get(IPPROTO_TCP, &host->address);
+		if (!host->state)
+			return -ENOMEM;
+	}
+	if (conf->n_hosts)
+		conf->ring = rddr_hosts_ring(name, conf->hosts, conf->n_hosts);
+	return conf->n_hosts && !conf->ring ? -ENOMEM : 0;
+}
+
+void rddr_chainer_conf_clear(struct chainer_conf *conf)
+{
+	for (unsigned i = 0; i < conf->n_hosts; i++)
+		rddr_hosts_put(&conf->hosts[i].state);
+	rddr_hosts_ring_put(&conf->ring);
+	free(conf->hosts);
+	conf->hosts = NULL;
+	conf->n_hosts = 0;
 }
 
 void rddr_dial_init(struct dial *dial)
@@ -115,25 +167,73 @@ void rddr_dial_init(struct dial *dial)
 	*dial = (struct dial){.fd = -1};
 }
 
+/* Nothing of the dial runs any more; what it has is the caller's. */
+static void over(struct dial *dial)
+{
+	rddr_loop_timer_cancel(dial->loop, &dial->timer);
+	dial->loop = NULL;
+}
+
+static void on_attempt_timer(void *ctx);
+
 enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
 					      const struct dial_request *request)
 {
 	void (*done)(struct dial * dial, enum dial_outcome outcome) = dial->done;
 
-	*dial = (struct dial){.done = done, .fd = -1, .conf = conf, .loop = request->loop};
-	enum dial_outcome outcome = conf->ops->connect_server(dial, request);
+	*dial = (struct dial){.done = done, .fd = -1, .conf = conf, .loop = request->loop, .request = *request};
+	dial->timer = (struct timer){.fn = on_attempt_timer, .ctx = dial};
+	enum dial_outcome outcome = conf->ops->connect_server(dial, &dial->request);
 	if (outcome != DIAL_PENDING)
-		dial->loop = NULL;
+		over(dial);
 	return outcome;
+}
+
+/* Gives the socket of an attempt back. */
+static void drop_attempt(struct dial *dial)
+{
+	rddr_loop_unwatch(dial->loop, &dial->watch, -1);
+	rddr_own_close(&dial->fd);
 }
 
 void rddr_chainer_cancel(struct dial *dial)
 {
 	if (!dial->loop)
 		return;
-	rddr_loop_unwatch(dial->loop, &dial->watch, -1);
-	rddr_own_close(&dial->fd);
-	dial->loop = NULL;
+	drop_attempt(dial);
+	over(dial);
+}
+
+void rddr_chainer_give_up(struct dial *dial)
+{
+	/* Where the chainer has other hosts it notes who failed; there is no time for another attempt. */
+	dial->left = 0;
+	if (dial->loop && dial->conf->ops->attempted) {
+		drop_attempt(dial);
+		dial->conf->ops->attempted(dial, DIAL_TIMED_OUT);
+	}
+	rddr_chainer_cancel(dial);
+	dial->error = ETIMEDOUT;
+}
+
+/* An attempt under way ended with the outcome: so does the dial, or it goes on with another. */
+static void conclude(struct dial *dial, enum dial_outcome outcome)
+{
+	if (dial->conf->ops->attempted)
+		outcome = dial->conf->ops->attempted(dial, outcome);
+	if (outcome == DIAL_PENDING)
+		return;
+	over(dial);
+	dial->done(dial, outcome);
+}
+
+static void on_attempt_timer(void *ctx)
+{
+	struct dial *dial = ctx;
+
+	drop_attempt(dial);
+	dial->error = ETIMEDOUT;
+	conclude(dial, DIAL_TIMED_OUT);
 }
 
 /* ---- one attempt: a socket, its source, its connect ---- */
@@ -250,11 +350,10 @@ static void on_answer(void *ctx, unsigned events)
 		error = ECONNREFUSED;
 	if (error) {
 		outcome = failed(dial, STAGE_ANSWER, error);
-		rddr_chainer_cancel(dial);
+		drop_attempt(dial);
 	}
-	dial->loop = NULL;
 	dial->events = events;
-	dial->done(dial, outcome);
+	conclude(dial, outcome);
 }
 
 /* CONNECTED or PENDING: the dial has the socket. Anything else: there is none. */
@@ -324,22 +423,47 @@ static enum dial_outcome forge_any(struct forger *f)
 	return forge_port(f, 0);
 }
 
+struct port_group {
+	uint16_t first, last;
+};
+
+static const struct port_group *group_of(uint16_t port)
+{
+	static const struct port_group groups[] = {{1, 511}, {512, 1023}, {1024, 65535}};
+	const struct port_group *g = groups;
+
+	while (port > g->last)
+		g++;
+	return g;
+}
+
 /* From the client's own port upwards, and on from the group's foot. */
 static enum dial_outcome forge_group(struct forger *f)
 {
-	static const struct {
-		uint16_t first, last;
-	} groups[] = {{1, 511}, {512, 1023}, {1024, 65535}};
-	uint16_t own = rddr_addr_port(f->client), port = own;
+	uint16_t port = rddr_addr_port(f->client);
+	const struct port_group *g = group_of(port);
 	enum dial_outcome outcome = DIAL_NO_PORT;
-	size_t g = 0;
 
-	while (own > groups[g].last)
-		g++;
 	for (unsigned i = 0; i < GROUP_ATTEMPTS && outcome == DIAL_NO_PORT; i++) {
 		if (i || f->own_port_tried)
-			port = port == groups[g].last ? groups[g].first : (uint16_t)(port + 1);
+			port = port == g->last ? g->first : (uint16_t)(port + 1);
 		outcome = forge_port(f, port);
+	}
+	return outcome;
+}
+
+/* So that nobody can tell the port of a connection beforehand. */
+static enum dial_outcome forge_random(struct forger *f)
+{
+	const struct port_group *g = group_of(rddr_addr_port(f->client));
+	enum dial_outcome outcome = DIAL_NO_PORT;
+
+	for (unsigned i = 0; i < GROUP_ATTEMPTS && outcome == DIAL_NO_PORT; i++) {
+		uint32_t chance;
+
+		if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != sizeof(chance))
+			return failed(f->dial, STAGE_FORGE, EAGAIN);
+		outcome = forge_port(f, (uint16_t)(g->first + chance % (g->last - g->first + 1u)));
 	}
 	return outcome;
 }
@@ -348,6 +472,7 @@ static enum dial_outcome (*const rungs[])(struct forger *f) = {
 	[FORGE_PORT_EXACT] = forge_exact,
 	[FORGE_PORT_GROUP] = forge_group,
 	[FORGE_PORT_ANY] = forge_any,
+	[FORGE_PORT_RANDOM] = forge_random,
 };
 static_assert(ARRAY_LEN(rungs) == FORGE_PORTS, "every rung can be climbed");
 
@@ -383,8 +508,8 @@ static enum dial_outcome forge(struct dial *dial, const struct addr *client, con
 /* Whether connecting to target would reach a listener of the daemon's own. */
 static bool is_own(const struct dial_request *request, const struct addr *target)
 {
-	for (size_t i = 0; i < request->n_own; i++) {
-		const struct addr *own = &request->own[i];
+	for (size_t i = 0; request->own && i < request->own->n; i++) {
+		const struct addr *own = &request->own->list[i];
 
 		if (own->sa.sa_family != target->sa.sa_family || rddr_addr_port(own) != rddr_addr_port(target))
 			continue;

@@ -20,6 +20,14 @@
 
 struct chainer_ops;
 struct dial;
+struct host_state;
+struct ring;
+
+/* The most hosts that one chainer has. */
+#define CHAINER_HOSTS 32
+/* ms */
+#define CHAINER_HOST_TIMEOUT 1000
+#define CHAINER_DOWN_FOR     60000
 
 enum dial_outcome {
 	DIAL_PENDING, /* under way; dial->done will be called */
@@ -41,12 +49,19 @@ bool rddr_dial_outcome_is_local(enum dial_outcome outcome);
 
 /* The rungs of the forge-port ladder, tried in the order that the config names them. */
 enum forge_port {
-	FORGE_PORT_EXACT, /* the client's own port */
-	FORGE_PORT_GROUP, /* the next free port of the client port's group: 1-511, 512-1023, 1024-65535 */
-	FORGE_PORT_ANY,	  /* whatever the kernel picks at connect */
+	FORGE_PORT_EXACT,  /* the client's own port */
+	FORGE_PORT_GROUP,  /* the next free port of the client port's group: 1-511, 512-1023, 1024-65535 */
+	FORGE_PORT_ANY,	   /* whatever the kernel picks at connect */
+	FORGE_PORT_RANDOM, /* ports of the client port's group, by chance */
 	FORGE_PORTS
 };
 const char *rddr_forge_port_name(enum forge_port rung);
+
+/* One of several servers, and what is known of it; see hosts.h. */
+struct host {
+	struct addr address;
+	struct host_state *state; /* a reference; NULL until rddr_chainer_bind */
+};
 
 /* What the config says of one instance's chainer. Owned by the config, read only afterwards. */
 struct chainer_conf {
@@ -60,14 +75,29 @@ struct chainer_conf {
 	uint16_t forced_port; /* transparent: this port instead of the one that the client addressed; 0: none */
 	uint8_t forge_ports;  /* how many rungs are set */
 	enum forge_port forge_port[FORGE_PORTS];
+
+	/* failover */
+	struct host *hosts; /* owned */
+	unsigned n_hosts;
+	struct ring *ring;     /* which host is the current one: a reference; NULL until rddr_chainer_bind */
+	uint32_t host_timeout; /* ms that one host has to answer in; 0: the default */
+	uint32_t down_for;     /* ms that a host that failed is passed over; 0: the default */
+	uint32_t attempts; /* the most hosts that one dial tries, counting again what is tried twice; 0: the default */
+	bool rotate;	   /* each dial begins with the next host */
 };
 
+/* The daemon's own listeners, never dialled; wildcards too, '::' for IPv6 alone. */
+struct own_addrs {
+	const struct addr *list;
+	size_t n;
+};
+
+/* What a request points to has to outlive the dial; the lists may change meanwhile. */
 struct dial_request {
 	struct loop *loop;
 	const struct addr *client;	/* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
-	const struct addr *own; /* the daemon's own listeners, never dialled; wildcards too, '::' for IPv6 alone */
-	size_t n_own;
+	const struct own_addrs *own;	/* NULL: none */
 };
 
 struct dial {
@@ -83,21 +113,35 @@ struct dial {
 	struct addr remote;   /* as dialled */
 	bool forged;	      /* false with forge_addr set: forge-fallback stepped in */
 	enum forge_port rung; /* which one was used, when forged */
+	/* Of several hosts: how many were marked as down, how many were passed over, and whether all were tried anew.
+	 */
+	uint16_t hosts_failed, hosts_skipped;
+	bool second_lap;
 
 	/* The chainer's own while the dial runs. */
 	const struct chainer_conf *conf;
 	struct loop *loop;
+	struct dial_request request;
+	struct timer timer;   /* of one attempt among several */
+	uint16_t began, host; /* the host that it began with; the one that is dialled */
+	uint16_t left;	      /* attempts left */
+	uint16_t lap_left;    /* hosts of this lap that were not looked at yet */
+	uint32_t useless;     /* a bit for each host that another attempt need not try */
+	enum dial_outcome last;
+	int last_error;
 };
 
 /*
  * Begins to dial. DIAL_PENDING: dial->done comes later, once. Anything else is the outcome, at once, and done is not
- * called. The request need not outlive the call.
+ * called.
  */
 enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
 					      const struct dial_request *request);
 
 /* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun. */
 void rddr_chainer_cancel(struct dial *dial);
+/* The same because the caller's deadline has passed: whoever did not answer is to blame for it. Sets the error. */
+void rddr_chainer_give_up(struct dial *dial);
 
 /* A dial that was never begun. */
 void rddr_dial_init(struct dial *dial);
@@ -109,6 +153,14 @@ const char *rddr_chainer_name(const struct chainer_ops *ops);
  * intercepts (and does not listen by itself). */
 int rddr_chainer_check(const struct chainer_conf *conf, bool steered, char *err, size_t errlen);
 
+/*
+ * Once the config is good: fills in defaults and joins the conf with what all workers, and the configs before and after
+ * this one, know of its hosts. name: the same for the same instance in each config ("service/instance"). 0 or -ENOMEM.
+ */
+int rddr_chainer_bind(struct chainer_conf *conf, const char *name);
+/* Frees what the conf owns. */
+void rddr_chainer_conf_clear(struct chainer_conf *conf);
+
 /* ---- for chainers ---- */
 
 struct chainer_ops {
@@ -118,6 +170,10 @@ struct chainer_ops {
 	int (*check)(const struct chainer_conf *conf, bool steered, char *err, size_t errlen);
 	/* Starts the dial: finds the target and calls rddr_chainer_establish. */
 	enum dial_outcome (*connect_server)(struct dial *dial, const struct dial_request *request);
+	/* An attempt under way ended, DIAL_TIMED_OUT at dial->timer's time too. Returns the dial's outcome, or
+	 * DIAL_PENDING after having begun another attempt. NULL: the attempt's outcome is the dial's. */
+	enum dial_outcome (*attempted)(struct dial *dial, enum dial_outcome outcome);
+	bool has_hosts; /* it knows the keys of failover */
 };
 
 /*
@@ -133,5 +189,6 @@ int rddr_chainer_refuse(char *err, size_t errlen, const char *fmt, ...) __attrib
 
 extern const struct chainer_ops rddr_chainer_transparent;
 extern const struct chainer_ops rddr_chainer_directed;
+extern const struct chainer_ops rddr_chainer_failover;
 
 #endif

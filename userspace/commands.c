@@ -11,6 +11,7 @@
 #include "control.h"
 #include "daemon.h"
 #include "evidence.h"
+#include "hosts.h"
 #include "log.h"
 #include "metrics.h"
 #include "own.h"
@@ -135,6 +136,9 @@ static json_object *describe_service(const struct service *service)
 		add_text(one, "chainer", rddr_chainer_name(instance->chainer.ops));
 		if (instance->chainer.has_remote)
 			add_addr(one, "remote", &instance->chainer.remote);
+		else if (instance->chainer.ring)
+			add_addr(one, "remote",
+				 &instance->chainer.hosts[rddr_hosts_current(instance->chainer.ring)].address);
 		else
 			add_text(one, "remote", NULL);
 		json_object_array_add(instances, one);
@@ -522,9 +526,10 @@ static void drain(void *ctx, struct reply *reply, json_object *request)
 }
 
 static const struct control_command commands[] = {
-	{"status", status},	  {"services", services}, {"sessions", sessions}, {"counters", counters},
-	{"evidence", evidence},	  {"noise", noise},	  {"reload", reload},	  {"log-level", log_level},
-	{"listeners", listeners}, {"retire", retire},	  {"drain", drain},
+	{"status", status},	      {"services", services}, {"sessions", sessions}, {"counters", counters},
+	{"evidence", evidence},	      {"noise", noise},	      {"reload", reload},     {"log-level", log_level},
+	{"listeners", listeners},     {"retire", retire},     {"drain", drain},	      {"hosts", rddr_commands_hosts},
+	{"next", rddr_commands_next},
 };
 
 int rddr_commands_begin(struct daemon *d, const char *path)

@@ -67,6 +67,16 @@ static bool serves_family(const struct service *service, sa_family_t family)
 	return service->has_listen && service->listen.sa.sa_family == family;
 }
 
+/* Whether clients of the family can be forged towards a server that the config names, or it names none. */
+static bool forgeable(const struct chainer_conf *conf, sa_family_t family)
+{
+	bool any = !conf->n_hosts && (!conf->has_remote || conf->remote.sa.sa_family == family);
+
+	for (unsigned i = 0; i < conf->n_hosts; i++)
+		any = any || conf->hosts[i].address.sa.sa_family == family;
+	return any;
+}
+
 static void check_families(struct reader *r, const struct service *service, const struct draft *draft)
 {
 	static const sa_family_t families[] = {AF_INET, AF_INET6};
@@ -79,14 +89,15 @@ static void check_families(struct reader *r, const struct service *service, cons
 
 		if (!serves_family(service, family))
 			continue;
-		if (conf->has_remote && conf->forge_addr && !conf->forge_fallback &&
-		    conf->remote.sa.sa_family != family) {
+		if (conf->forge_addr && !conf->forge_fallback && !forgeable(conf, family)) {
 			snprintf(text, sizeof(text),
 				 "the service has %s clients, whose addresses cannot be forged towards a server of the "
 				 "other family",
 				 name);
-			fault_instance(r, service, i / 2, "remote", draft->remote[i / 2], text);
-		} else if (!conf->has_remote && conf->has_local && conf->local.sa.sa_family != family) {
+			fault_instance(r, service, i / 2, conf->n_hosts ? "hosts" : "remote", draft->remote[i / 2],
+				       text);
+		} else if (!conf->has_remote && !conf->n_hosts && conf->has_local &&
+			   conf->local.sa.sa_family != family) {
 			snprintf(text, sizeof(text),
 				 "the service has %s destinations, which cannot be reached from an address of the "
 				 "other family",
@@ -133,24 +144,32 @@ static bool is_listener(const struct addr *listener, const struct addr *remote)
 	return !rddr_addr_is_wildcard(listener) || rddr_addr_is_local(remote);
 }
 
-static void check_loops(struct reader *r, const struct service *service, const struct draft *draft)
+static void check_loop(struct reader *r, const struct service *service, unsigned i, const char *key,
+		       const struct addr *target)
 {
 	char text[200], address[RDDR_ADDR_TEXT];
 
+	for (size_t j = 0; j < r->config->n_services; j++) {
+		const struct service *other = r->config->services[j];
+
+		if (!other->has_listen || !is_listener(&other->listen, target))
+			continue;
+		snprintf(text, sizeof(text), "%s is where RDDR itself listens (service %s, line %u)",
+			 rddr_addr_format(target, address, sizeof(address)), other->name, r->drafts[j].listen.line);
+		fault_instance(r, service, i, key, rddr_config_service_draft(r, service)->remote[i], text);
+		break;
+	}
+}
+
+static void check_loops(struct reader *r, const struct service *service)
+{
 	for (unsigned i = 0; i < service->n_instances; i++) {
 		const struct chainer_conf *conf = &service->instances[i].chainer;
 
-		for (size_t j = 0; j < r->config->n_services && conf->has_remote; j++) {
-			const struct service *other = r->config->services[j];
-
-			if (!other->has_listen || !is_listener(&other->listen, &conf->remote))
-				continue;
-			snprintf(text, sizeof(text), "%s is where RDDR itself listens (service %s, line %u)",
-				 rddr_addr_format(&conf->remote, address, sizeof(address)), other->name,
-				 r->drafts[j].listen.line);
-			fault_instance(r, service, i, "remote", draft->remote[i], text);
-			break;
-		}
+		if (conf->has_remote)
+			check_loop(r, service, i, "remote", &conf->remote);
+		for (unsigned k = 0; k < conf->n_hosts; k++)
+			check_loop(r, service, i, "hosts", &conf->hosts[k].address);
 	}
 }
 
@@ -242,6 +261,6 @@ void rddr_config_check(struct reader *r)
 	}
 	check_listeners(r);
 	for (size_t i = 0; i < r->config->n_services && !rddr_config_report_full(r->report); i++)
-		check_loops(r, r->config->services[i], &r->drafts[i]);
+		check_loops(r, r->config->services[i]);
 	check_rules(r);
 }

@@ -39,7 +39,7 @@ static void read_chainer(struct reader *r, const struct node *node, const struct
 			 const struct field *field, void *base)
 {
 	static const struct word chainers[] = {
-		{"transparent", 0, false}, {"directed", 0, false}, {"failover", 0, true},
+		{"transparent", 0, false}, {"directed", 0, false}, {"failover", 0, false},
 		{"inband", 0, true},	   {NULL, 0, false},
 	};
 	struct instance *instance = base;
@@ -63,12 +63,24 @@ static void read_remote(struct reader *r, const struct node *node, const struct 
 static void read_hosts(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
 		       void *base)
 {
-	const struct instance *instance = base;
+	struct chainer_conf *conf = &((struct instance *)base)->chainer;
+	struct items items;
 
 	(void)field;
-	if (instance->chainer.ops) /* else the chainer was complained of */
-		rddr_config_read_fault(r, node->mark, place,
-				       "only with chainer failover, which is not in this version of RDDR");
+	if (!rddr_config_read_items(r, node, place, CHAINER_HOSTS, &items))
+		return;
+	conf->hosts = calloc(items.n, sizeof(*conf->hosts));
+	if (!conf->hosts) {
+		r->oom = true;
+		return;
+	}
+	for (size_t i = 0; i < items.n; i++) {
+		struct place at;
+		const struct node *item = rddr_config_read_item(&items, i, place, &at);
+
+		if (rddr_config_endpoint_read(r, item, &at, ENDPOINT_PORT, &conf->hosts[conf->n_hosts].address))
+			conf->n_hosts++;
+	}
 }
 
 static void read_local(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
@@ -87,6 +99,7 @@ static void read_forge_port(struct reader *r, const struct node *node, const str
 		{"exact", FORGE_PORT_EXACT, false},
 		{"group", FORGE_PORT_GROUP, false},
 		{"any", FORGE_PORT_ANY, false},
+		{"random", FORGE_PORT_RANDOM, false},
 		{NULL, 0, false},
 	};
 	struct chainer_conf *conf = &((struct instance *)base)->chainer;
@@ -105,7 +118,8 @@ static void read_forge_port(struct reader *r, const struct node *node, const str
 	}
 }
 
-static const struct bounds ports = {1, UINT16_MAX};
+static const struct bounds ports = {1, UINT16_MAX}, timeouts = {10, 600 * 1000}, downs = {1000, 24 * 3600 * 1000},
+			   attempts = {1, 1000};
 
 /* local comes before remote: of a name with several addresses the one of the same family is taken. */
 static const struct field instance_fields[] = {
@@ -114,6 +128,10 @@ static const struct field instance_fields[] = {
 	{"local", read_local, 0, NULL, false},
 	{"remote", read_remote, 0, NULL, false},
 	{"hosts", read_hosts, 0, NULL, false},
+	{"host-timeout", rddr_config_read_duration, offsetof(struct instance, chainer.host_timeout), &timeouts, false},
+	{"down-for", rddr_config_read_duration, offsetof(struct instance, chainer.down_for), &downs, false},
+	{"attempts", rddr_config_read_u32, offsetof(struct instance, chainer.attempts), &attempts, false},
+	{"rotate", rddr_config_read_bool, offsetof(struct instance, chainer.rotate), NULL, false},
 	{"forge-addr", rddr_config_read_bool, offsetof(struct instance, chainer.forge_addr), NULL, false},
 	{"forge-port", read_forge_port, 0, NULL, false},
 	{"forge-fallback", rddr_config_read_bool, offsetof(struct instance, chainer.forge_fallback), NULL, false},
@@ -144,6 +162,15 @@ static void check_chainer(struct reader *r, const struct node *node, const struc
 		rddr_config_read_fault(r, node->mark, place, "%s", err);
 }
 
+static void bind_chainer(struct reader *r, const struct service *service, struct instance *instance)
+{
+	char name[2 * CONFIG_NAME_MAX + 2];
+
+	snprintf(name, sizeof(name), "%s/%s", service->name, instance->name);
+	if (rddr_chainer_bind(&instance->chainer, name))
+		r->oom = true;
+}
+
 static void read_instance(struct reader *r, const struct node *node, const struct place *place, struct service *service)
 {
 	unsigned i = service->n_instances, before = r->report->n + r->report->more;
@@ -156,12 +183,15 @@ static void read_instance(struct reader *r, const struct node *node, const struc
 	instance = rddr_config_service_instance(r, service, name, node->mark);
 	if (!instance)
 		return;
+	if (!remote)
+		remote = rddr_config_yaml_find(node, "hosts");
 	draft->remote[i] = remote ? remote->mark : node->mark;
 	if (!rddr_config_read_mapping(r, node, place, FIELDS(instance_fields), instance))
 		return;
 	if (r->report->n + r->report->more > before || r->oom)
 		return;
 	check_chainer(r, node, place, instance);
+	bind_chainer(r, service, instance);
 	if (instance->chainer.forge_addr && !instance->chainer.forge_ports) {
 		instance->chainer.forge_ports = 1;
 		instance->chainer.forge_port[0] = FORGE_PORT_ANY;

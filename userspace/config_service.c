@@ -12,8 +12,10 @@ void rddr_config_service_free(struct service *service)
 {
 	if (!service)
 		return;
-	for (unsigned i = 0; i < service->n_instances; i++)
+	for (unsigned i = 0; i < service->n_instances; i++) {
+		rddr_chainer_conf_clear(&service->instances[i].chainer);
 		free(service->instances[i].name);
+	}
 	free(service->instances);
 	free(service->rules);
 	free(service->diff_class);

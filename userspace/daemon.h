@@ -109,6 +109,13 @@ int rddr_takeover_retire(const char *path);
 
 int rddr_commands_begin(struct daemon *d, const char *path);
 
+/* ---- commands_hosts.c: commands, as control.h has them ---- */
+
+struct json_object;
+struct reply;
+void rddr_commands_hosts(void *ctx, struct reply *reply, struct json_object *request);
+void rddr_commands_next(void *ctx, struct reply *reply, struct json_object *request);
+
 /* ---- privileges.c ---- */
 
 /* Keeps only the capabilities that the daemon needs later on, and forbids gaining any. 0 or -errno. */

@@ -48,6 +48,7 @@
 	X(forge_exact, "forged with the client's own port")                                                            \
 	X(forge_group, "forged with a port of the client port's group")                                                \
 	X(forge_any, "forged with a port of the kernel's choice")                                                      \
+	X(forge_random, "forged with a port by chance")                                                                \
 	X(forge_fallback, "dialled unforged because forge-fallback allows it")                                         \
 	X(noise_bytes, "bytes taken for noise of the filter pair")                                                     \
 	X(noise_over_budget, "spans of noise past the budget")                                                         \
@@ -62,6 +63,9 @@
 	X(plugin_logins_refused, "logins that the plugin refused")                                                     \
 	X(offloaded, "computations done off the workers")                                                              \
 	X(offload_refused, "computations refused because too many waited")                                             \
+	X(hosts_failed, "failover: hosts that failed and were marked as down")                                         \
+	X(hosts_skipped, "failover: hosts passed over because they were down")                                         \
+	X(hosts_cleared, "failover: dials that found every host down and tried them anew")                             \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
 

@@ -102,6 +102,14 @@ static int prepare_noise(const struct options *options, struct show *show, json_
 	return 0;
 }
 
+static int prepare_hosts(const struct options *options, struct show *show, json_object *request)
+{
+	(void)show;
+	if (options->argument)
+		json_object_object_add(request, "of", json_object_new_string(options->argument));
+	return 0;
+}
+
 static int prepare_log_level(const struct options *options, struct show *show, json_object *request)
 {
 	enum log_level level;
@@ -125,6 +133,10 @@ static const struct command commands[] = {
 	 prepare_evidence, rddr_rddrctl_show_evidence},
 	{"noise", "[SERVICE]", "fields that were noise lately (--reset: and forget them)", false, TIMEOUT,
 	 prepare_noise, rddr_rddrctl_show_noise},
+	{"hosts", "[SERVICE[/INSTANCE]]", "servers of failover: which is current, which are down", false, TIMEOUT,
+	 prepare_hosts, rddr_rddrctl_show_hosts},
+	{"next", "SERVICE[/INSTANCE]", "move on to the next server", true, TIMEOUT, prepare_hosts,
+	 rddr_rddrctl_show_hosts},
 	{"reload", NULL, "read the config again", false, TIMEOUT_RELOAD, NULL, rddr_rddrctl_show_reload},
 	{"log-level", "LEVEL", "write more or less: error, warning, info, debug", true, TIMEOUT, prepare_log_level,
 	 rddr_rddrctl_show_log_level},
@@ -140,20 +152,20 @@ static void print_help(void)
 	     "Commands:");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		const struct command *c = &commands[i];
-		int pad = 23 - (int)strlen(c->name) - (c->argument ? (int)strlen(c->argument) + 1 : 0);
+		int pad = 27 - (int)strlen(c->name) - (c->argument ? (int)strlen(c->argument) + 1 : 0);
 
 		printf("  %s%s%s%*s%s\n", c->name, c->argument ? " " : "", c->argument ? c->argument : "", pad, "",
 		       c->help);
 	}
 	printf("\n"
 	       "Options:\n"
-	       "  --control PATH         the daemon's socket (%s)\n"
-	       "  --json                 print the daemon's answer as JSON\n"
-	       "  --all                  counters: also those that are 0\n"
-	       "  --reset                noise: forget what is shown\n"
-	       "  --limit N              evidence: at most N records (%d)\n"
-	       "  -h, --help             this text\n"
-	       "  -V, --version          the version\n"
+	       "  --control PATH             the daemon's socket (%s)\n"
+	       "  --json                     print the daemon's answer as JSON\n"
+	       "  --all                      counters: also those that are 0\n"
+	       "  --reset                    noise: forget what is shown\n"
+	       "  --limit N                  evidence: at most N records (%d)\n"
+	       "  -h, --help                 this text\n"
+	       "  -V, --version              the version\n"
 	       "\n"
 	       "Exit status: 0; 1 when it failed; 2 for a wrong command line.\n",
 	       DEFAULT_CONTROL, LIMIT);

@@ -536,6 +536,38 @@ int rddr_rddrctl_show_noise(const struct show *show, json_object *result)
 	return 0;
 }
 
+int rddr_rddrctl_show_hosts(const struct show *show, json_object *result)
+{
+	static const struct table_column columns[] = {
+		{"SERVICE", TABLE_SHRINKS}, {"INSTANCE", TABLE_SHRINKS}, {"CURRENT", TABLE_LEFT},
+		{"HOST", TABLE_SHRINKS},    {"STATE", TABLE_LEFT},	 {"DOWN FOR", TABLE_RIGHT},
+	};
+	json_object *instances = field(result, "instances");
+	char unit[UNIT_TEXT];
+
+	if (!length(instances)) {
+		fputs("no instance has several hosts\n", show->out);
+		return 0;
+	}
+	struct table *table = rddr_table_new(columns, ARRAY_LEN(columns));
+	for (size_t i = 0; i < length(instances); i++) {
+		json_object *instance = json_object_array_get_idx(instances, i), *hosts = field(instance, "hosts");
+
+		for (size_t k = 0; k < length(hosts); k++) {
+			json_object *host = json_object_array_get_idx(hosts, k);
+			uint64_t down = number(host, "down_ms");
+
+			rddr_table_cell(table, text(instance, "service"));
+			rddr_table_cell(table, text(instance, "instance"));
+			rddr_table_cell(table, truth(host, "current") ? "*" : "");
+			rddr_table_cell(table, text(host, "address"));
+			rddr_table_cell(table, truth(host, "check_fails") ? "check fails" : text(host, "state"));
+			rddr_table_cell(table, down ? duration(down, unit) : NULL);
+		}
+	}
+	return print(show, &table, 0);
+}
+
 int rddr_rddrctl_show_reload(const struct show *show, json_object *result)
 {
 	const char *generation = text(result, "generation");

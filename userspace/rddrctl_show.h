@@ -32,6 +32,7 @@ int rddr_rddrctl_show_sessions(const struct show *show, json_object *result);
 int rddr_rddrctl_show_counters(const struct show *show, json_object *result);
 int rddr_rddrctl_show_evidence(const struct show *show, json_object *result);
 int rddr_rddrctl_show_noise(const struct show *show, json_object *result);
+int rddr_rddrctl_show_hosts(const struct show *show, json_object *result);
 int rddr_rddrctl_show_reload(const struct show *show, json_object *result);
 int rddr_rddrctl_show_log_level(const struct show *show, json_object *result);
 int rddr_rddrctl_show_drain(const struct show *show, json_object *result);

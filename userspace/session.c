@@ -89,8 +89,7 @@ static void give_up_dials(struct rddr_session *s)
 
 		if (ep->state != ENDPOINT_DIALLING)
 			continue;
-		rddr_chainer_cancel(&ep->dial);
-		ep->dial.error = ETIMEDOUT;
+		rddr_chainer_give_up(&ep->dial);
 		rddr_session_dialled(s, ep, DIAL_TIMED_OUT);
 	}
 }
@@ -143,8 +142,12 @@ static void count_outcome(struct rddr_session *s, const struct dial *dial, enum 
 		[FORGE_PORT_EXACT] = METRIC_forge_exact,
 		[FORGE_PORT_GROUP] = METRIC_forge_group,
 		[FORGE_PORT_ANY] = METRIC_forge_any,
+		[FORGE_PORT_RANDOM] = METRIC_forge_random,
 	};
 
+	rddr_metrics_add(s->service->metrics, METRIC_hosts_failed, dial->hosts_failed);
+	rddr_metrics_add(s->service->metrics, METRIC_hosts_skipped, dial->hosts_skipped);
+	rddr_metrics_add(s->service->metrics, METRIC_hosts_cleared, dial->second_lap);
 	if (outcome != DIAL_CONNECTED)
 		rddr_metrics_count(s->service->metrics, metrics[outcome]);
 	else if (dial->forged)
@@ -219,8 +222,7 @@ void rddr_session_dial(struct rddr_session *s, unsigned i)
 		.loop = s->worker->loop,
 		.client = &s->client,
 		.destination = &s->destination,
-		.own = s->worker->own,
-		.n_own = s->worker->n_own,
+		.own = &s->worker->own,
 	};
 
 	rddr_dial_init(&ep->dial);

@@ -102,9 +102,8 @@ static void do_set_own(void *ctx)
 {
 	struct errand *e = ctx;
 
-	free(e->worker->own);
-	e->worker->own = TAKE_PTR(e->own);
-	e->worker->n_own = e->n;
+	free((struct addr *)e->worker->own.list);
+	e->worker->own = (struct own_addrs){TAKE_PTR(e->own), e->n};
 	errand_free(e);
 }
 
@@ -332,7 +331,7 @@ void rddr_worker_free(struct worker **owned)
 	rddr_pool_drain(&w->pool);
 	rddr_config_put(&w->previous);
 	rddr_config_put(&w->config);
-	free(w->own);
+	free((struct addr *)w->own.list);
 	free(w);
 	*owned = NULL;
 }

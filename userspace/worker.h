@@ -36,8 +36,7 @@ struct worker {
 	struct metrics_set *metrics; /* the daemon's own counters */
 
 	/* The daemon's own listening addresses, which no chainer may dial; replaced by messages. */
-	struct addr *own;
-	size_t n_own;
+	struct own_addrs own;
 
 	struct listener *listeners;
 	struct rddr_session *sessions;

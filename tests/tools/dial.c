@@ -27,6 +27,7 @@ struct options {
 	struct addr destination;
 	struct addr clients[MAX_CLIENTS], own[MAX_OWN];
 	size_t n_clients, n_own;
+	struct own_addrs owned; /* own, as a request wants it */
 	unsigned count;
 	unsigned deadline; /* ms; 0: none */
 	const char *say;
@@ -46,8 +47,10 @@ struct tool {
 };
 
 static const char usage[] =
-	"usage: dial [--chainer transparent|directed] [--remote ADDR] [--destination ADDR] [--client ADDR ...]\n"
-	"            [--local ADDR] [--forge-addr] [--forge-port exact,group,any] [--forge-fallback] [--forced-port "
+	"usage: dial [--chainer transparent|directed|failover] [--remote ADDR] [--host ADDR ...] [--host-timeout MS]\n"
+	"            [--down-for MS] [--attempts N] [--rotate] [--destination ADDR] [--client ADDR ...]\n"
+	"            [--local ADDR] [--forge-addr] [--forge-port exact,group,any,random] [--forge-fallback] "
+	"[--forced-port "
 	"PORT]\n"
 	"            [--own ADDR ...] [--listening] [--count N] [--deadline MS] [--say TEXT] [--hold] [--summary]\n";
 
@@ -141,8 +144,7 @@ static void dial_next(void *ctx)
 		.loop = tool->loop,
 		.client = &options->clients[tool->begun % options->n_clients],
 		.destination = &options->destination,
-		.own = options->own,
-		.n_own = options->n_own,
+		.own = &options->owned,
 	};
 
 	if (tool->begun == options->count) {
@@ -198,6 +200,11 @@ static int run(const struct options *options)
 enum choice {
 	OPT_CHAINER = 256,
 	OPT_REMOTE,
+	OPT_HOST,
+	OPT_HOST_TIMEOUT,
+	OPT_DOWN_FOR,
+	OPT_ATTEMPTS,
+	OPT_ROTATE,
 	OPT_DESTINATION,
 	OPT_CLIENT,
 	OPT_LOCAL,
@@ -217,6 +224,11 @@ enum choice {
 static const struct option long_options[] = {
 	{"chainer", required_argument, NULL, OPT_CHAINER},
 	{"remote", required_argument, NULL, OPT_REMOTE},
+	{"host", required_argument, NULL, OPT_HOST},
+	{"host-timeout", required_argument, NULL, OPT_HOST_TIMEOUT},
+	{"down-for", required_argument, NULL, OPT_DOWN_FOR},
+	{"attempts", required_argument, NULL, OPT_ATTEMPTS},
+	{"rotate", no_argument, NULL, OPT_ROTATE},
 	{"destination", required_argument, NULL, OPT_DESTINATION},
 	{"client", required_argument, NULL, OPT_CLIENT},
 	{"local", required_argument, NULL, OPT_LOCAL},
@@ -269,6 +281,39 @@ static void read_ladder(struct chainer_conf *conf, char *text)
 		if (rung == FORGE_PORTS || conf->forge_ports == FORGE_PORTS)
 			bad_usage("--forge-port", word);
 		conf->forge_port[conf->forge_ports++] = rung;
+	}
+}
+
+static void add_host(struct chainer_conf *conf, const char *text)
+{
+	if (!conf->hosts)
+		conf->hosts = calloc(CHAINER_HOSTS, sizeof(*conf->hosts));
+	if (!conf->hosts || conf->n_hosts == CHAINER_HOSTS)
+		bad_usage("--host: too many", text);
+	conf->hosts[conf->n_hosts++].address = read_addr("--host", text);
+}
+
+/* The options of chainer failover. False: it is none of them. */
+static bool read_failover(struct chainer_conf *conf, int c, const char *value)
+{
+	switch (c) {
+	case OPT_HOST:
+		add_host(conf, value);
+		return true;
+	case OPT_HOST_TIMEOUT:
+		conf->host_timeout = read_number("--host-timeout", value, 600000);
+		return true;
+	case OPT_DOWN_FOR:
+		conf->down_for = read_number("--down-for", value, 600000);
+		return true;
+	case OPT_ATTEMPTS:
+		conf->attempts = read_number("--attempts", value, 1000);
+		return true;
+	case OPT_ROTATE:
+		conf->rotate = true;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -350,7 +395,8 @@ static void read_options(struct options *o, int argc, char **argv)
 			fputs(usage, stderr);
 			exit(2);
 		default:
-			read_target(o, c, optarg);
+			if (!read_failover(&o->conf, c, optarg))
+				read_target(o, c, optarg);
 		}
 	}
 	if (optind < argc)
@@ -361,6 +407,9 @@ static void read_options(struct options *o, int argc, char **argv)
 		bad_usage(rddr_chainer_name(o->conf.ops), err);
 	if (!o->destination.sa.sa_family && o->conf.ops == &rddr_chainer_transparent)
 		bad_usage("--destination", "missing");
+	if (rddr_chainer_bind(&o->conf, "dial"))
+		bad_usage("out of memory", "");
+	o->owned = (struct own_addrs){o->own, o->n_own};
 }
 
 int main(int argc, char **argv)
@@ -373,5 +422,7 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	read_options(&options, argc, argv);
-	return run(&options);
+	int status = run(&options);
+	rddr_chainer_conf_clear(&options.conf);
+	return status;
 }

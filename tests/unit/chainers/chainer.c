@@ -23,10 +23,12 @@ static void test_names(void **state)
 	assert_string_equal(rddr_forge_port_name(FORGE_PORT_EXACT), "exact");
 	assert_string_equal(rddr_forge_port_name(FORGE_PORT_GROUP), "group");
 	assert_string_equal(rddr_forge_port_name(FORGE_PORT_ANY), "any");
+	assert_string_equal(rddr_forge_port_name(FORGE_PORT_RANDOM), "random");
 	assert_string_equal(rddr_forge_port_name(FORGE_PORTS), "unknown");
 
 	assert_ptr_equal(rddr_chainer_find("transparent"), &rddr_chainer_transparent);
 	assert_ptr_equal(rddr_chainer_find("directed"), &rddr_chainer_directed);
+	assert_ptr_equal(rddr_chainer_find("failover"), &rddr_chainer_failover);
 	assert_null(rddr_chainer_find("Directed"));
 	assert_null(rddr_chainer_find(""));
 	assert_string_equal(rddr_chainer_name(&rddr_chainer_directed), "directed");
@@ -66,7 +68,7 @@ static void test_check(void **state)
 		{{.forge_fallback = true}, "forge-fallback: "},
 		{{.forge_addr = true, .forge_ports = 2, .forge_port = {FORGE_PORT_ANY, FORGE_PORT_ANY}},
 		 "forge-port: any "},
-		{{.forge_addr = true, .forge_ports = FORGE_PORTS + 1}, "forge-port: 4 "},
+		{{.forge_addr = true, .forge_ports = FORGE_PORTS + 1}, "forge-port: 5 "},
 		{{.forced_port = 80}, "forced-port: 80: "},
 	};
 
@@ -283,8 +285,9 @@ static void test_loop(void **state)
 		struct addr target = at(cases[i].target), client = at("127.0.0.1:9");
 		struct chainer_conf conf = to(&target);
 		struct run run;
-		enum dial_outcome outcome = run_dial(
-			&run, &conf, (struct dial_request){.client = &client, .own = own, .n_own = ARRAY_LEN(own)});
+		struct own_addrs owned = {own, ARRAY_LEN(own)};
+		enum dial_outcome outcome =
+			run_dial(&run, &conf, (struct dial_request){.client = &client, .own = &owned});
 
 		if ((outcome == DIAL_LOOP) != cases[i].loop)
 			fail_msg("%s with %s: %s", cases[i].target, cases[i].own, rddr_dial_outcome_name(outcome));
