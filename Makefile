@@ -34,7 +34,7 @@ endif
 LIBS_DAEMON := -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
 LIBS_PLUGIN := -Wl,--as-needed -ljson-c
-LIBS_SHARED := -ljson-c -lpcre2-8 -lz -lbrotlidec
+LIBS_SHARED := -ljson-c -lpcre2-8 -lz -lbrotlidec -lcrypto -lidn
 LIBS_STEER := -lbpf -lelf -lz -lyaml -ljson-c
 
 # Programs have a file of their own with main(); everything else of userspace/ and chainers/ is one library.

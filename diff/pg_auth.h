@@ -61,7 +61,8 @@ int rddr_pg_auth_new(const struct pg_auth_conf *conf, const struct rddr_diff_cre
 /* Wipes the secrets. Takes NULL, nulls the pointer. */
 void rddr_pg_auth_free(struct pg_auth **auth);
 
-/* The startup messages agree and were passed on. user: what they name; copied. 0 or -ENOMEM. */
+/* The startup messages agree and were passed on. user: what they name; copied. 0, -EINVAL (it is longer than 255 bytes)
+ * or -ENOMEM. */
 int rddr_pg_auth_begin(struct pg_auth *a, const char *user);
 
 /*
@@ -90,6 +91,11 @@ enum pg_auth_take rddr_pg_auth_take(struct pg_auth *a, enum pg_auth_role role, u
 void rddr_pg_auth_gone(struct pg_auth *a, unsigned instance);
 
 enum pg_auth_state rddr_pg_auth_state(const struct pg_auth *a);
+/* None of the many has to speak next (the result's patient): the login waits for the lone end, or computes. */
+bool rddr_pg_auth_patient(const struct pg_auth *a);
+/* To be called when diff_traffic begins, with nothing consumed in that call yet: once the login is over, evidence may
+ * show what follows it. Cheap. */
+void rddr_pg_auth_reveal(struct pg_auth *a);
 /* With PG_AUTH_DIVERGED: instance, other, alone, where and why; offset is the caller's. */
 void rddr_pg_auth_finding(const struct pg_auth *a, struct rddr_finding *finding);
 
