@@ -68,15 +68,18 @@ bool rddr_http_odd_one(const struct rddr_view views[], unsigned n, const uint64_
  * A server that was never asked may say that it is tired of waiting, before it closes. Nobody gets to see that; the
  * server is dialled again when it is needed.
  */
-static bool takes_leave(const struct http *h, const struct rddr_view *view)
+static bool takes_leave(const struct rddr_view *view)
 {
-	struct http_head head;
+	struct http_head head; /* not cleared: it is large */
 	struct slice bytes = {view->data, view->len};
 	size_t scanned = 0;
 	const char *why;
-	int64_t len = rddr_http_head_end(bytes, &scanned, &why);
+	int64_t len;
 
-	(void)h;
+	/* HTTP/1.x 408: nearly always it is not. */
+	if (view->len < 12 || memcmp(view->data + 9, "408", 3) != 0)
+		return false;
+	len = rddr_http_head_end(bytes, &scanned, &why);
 	return len > 0 && rddr_http_read_answer(slice_cut(bytes, 0, (size_t)len), &head, &why) == 0 &&
 	       head.status == 408 && !head.keep_alive;
 }
@@ -91,7 +94,7 @@ static enum rddr_verdict unasked(struct http *h, const struct rddr_view views[],
 		if (!rddr_http_present(&views[i]) || views[i].len == 0)
 			continue;
 		if (!st->leaving)
-			st->leaving = takes_leave(h, &views[i]);
+			st->leaving = takes_leave(&views[i]);
 		if (st->leaving) {
 			result->consumed[i] = views[i].len;
 			if (i == 0)
@@ -314,6 +317,24 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	return RDDR_AGREE;
 }
 
+/*
+ * A server that is tired of waiting may say so while it is asked, and close without having read the request: it is
+ * asked again on another connection (RFC 9110, section 15.5.9).
+ */
+static bool asks_again(struct http *h, const struct rddr_view views[], const struct gathering *g)
+{
+	bool again = false;
+
+	for (unsigned i = 0; i < h->n; i++) {
+		if (!rddr_http_present(&views[i]) || g->len[i] == 0 || !takes_leave(&views[i]) ||
+		    !h->host->resend(h->session, i))
+			continue;
+		h->streams[i].scanned = h->streams[i].interim = h->streams[i].continued = 0;
+		again = true;
+	}
+	return again;
+}
+
 static enum rddr_verdict judge_answer(struct http *h, const struct rddr_view views[], struct rddr_diff_result *result)
 {
 	struct gathering g;
@@ -325,7 +346,7 @@ static enum rddr_verdict judge_answer(struct http *h, const struct rddr_view vie
 		result->boundary = true;
 		return RDDR_AGREE;
 	}
-	if (g.waiting || g.speaking == h->n)
+	if (asks_again(h, views, &g) || g.waiting || g.speaking == h->n)
 		return RDDR_WAIT;
 	if (g.over < h->n)
 		return rddr_http_diverge(h, views, result, g.over, g.speaking, "the head", "%s before its answer",

@@ -132,6 +132,30 @@ static enum step await_body(struct call *c, const struct http_head *head, struct
 	return STEP_WAIT;
 }
 
+/*
+ * RFC 9110, section 9.2.2: methods that may be repeated when a connection fails. A body has to be short enough to be
+ * kept, and one in chunks may become any length.
+ */
+static bool is_repeatable(const struct http *h, const struct http_head *head)
+{
+	enum http_framing framing = rddr_http_request_framing(head);
+
+	switch (head->method) {
+	case HTTP_METHOD_GET:
+	case HTTP_METHOD_HEAD:
+	case HTTP_METHOD_OPTIONS:
+	case HTTP_METHOD_TRACE:
+	case HTTP_METHOD_PUT:
+	case HTTP_METHOD_DELETE:
+		return framing == HTTP_NO_BODY || (framing == HTTP_LENGTH && head->len <= h->repeat_max &&
+						   head->length <= h->repeat_max - head->len);
+	case HTTP_METHOD_OTHER:
+	case HTTP_METHOD_CONNECT:
+	default:
+		return false;
+	}
+}
+
 static enum step pass_head(struct call *c, struct http_head *head, struct slice body)
 {
 	struct http *h = c->h;
@@ -141,6 +165,8 @@ static enum step pass_head(struct call *c, struct http_head *head, struct slice 
 		c->why = rddr_http_edits_failed(r);
 		return STEP_REJECT;
 	}
+	h->request.repeatable = is_repeatable(h, head);
+	h->host->repeat(h->session, h->request.repeatable);
 	apply_edits(c);
 	/* Leave is given once. */
 	head->expects &= !h->request.said_continue;
@@ -277,6 +303,8 @@ enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, 
 		return RDDR_SEGMENTS;
 	/* What came before is as good as when it had come by itself. */
 	if (c.at > 0) {
+		if (h->request.repeatable)
+			h->host->repeat(h->session, true);
 		if (!c.segmented)
 			return RDDR_SAME_FOR_ALL;
 		pass_to(&c, c.at);

@@ -95,6 +95,7 @@ struct request {
 	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
 	size_t ahead_at;	 /* and how far, counted from the head's beginning */
 	bool said_continue;	 /* the client was given leave to send the body that is waited for */
+	bool repeatable;	 /* may be sent again to an instance whose idle connection ends */
 };
 
 enum answer_phase {
@@ -137,6 +138,7 @@ struct http {
 	bool json;    /* bodies have to be JSON */
 	size_t limit; /* what a comparator may want to see at once */
 	size_t noise_run;
+	size_t repeat_max; /* bytes of a request that are kept to be sent again */
 
 	struct rddr_table *token_table, *noise_table; /* the service's; NULL: there is none */
 	struct tokens *tokens; /* NULL as long as there was nothing to learn and nothing to find */

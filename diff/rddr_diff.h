@@ -217,6 +217,21 @@ struct rddr_host {
 	/* Ends the session when this call of the plugin returns: what was emitted still arrives. Nothing is denied, and
 	 * nothing recorded. */
 	void (*finish)(struct rddr_session *s);
+
+	/*
+	 * In modify_traffic, before any segment is made: what this call passes on may be sent again to an instance
+	 * whose connection was idle and ends before it answers; or it may not. Said in every call since the neutral
+	 * point, by a plugin that declares such points. What may is kept (see repeat in rddr_diff_create), and the host
+	 * sends it again by itself, once, to that instance alone. What may not goes only to connections that were not
+	 * idle for long; older ones are dialled anew first. A call that says nothing: it may not, and goes to any.
+	 */
+	void (*repeat)(struct rddr_session *s, bool may);
+	/*
+	 * In diff_traffic: what instance i has said since the neutral point is no answer, but says that it had not read
+	 * what it was sent. Nothing of it may be consumed. True: after the call it is dropped, the instance is dialled
+	 * anew and sent everything again. False: that cannot be.
+	 */
+	bool (*resend)(struct rddr_session *s, unsigned instance);
 };
 
 struct rddr_diff_create {
@@ -233,6 +248,7 @@ struct rddr_diff_create {
 			     for; 0: not known */
 	bool reports;	  /* report mode: the lone end is sent what instance 0 says as it comes, and nothing that is
 			     emitted to it */
+	size_t repeat;	  /* the most bytes since a neutral point that are kept to be sent again: see host->repeat */
 };
 
 struct rddr_diff_plugin {

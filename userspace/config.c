@@ -219,9 +219,9 @@ int rddr_config_parse(const char *name, const char *text, size_t len, struct con
 	struct reader reader = {
 		.report = report,
 		.config = config,
-		.deadlines = {.connect = 5000, .skew = 5000, .idle = 300 * 1000, .linger = 5000},
+		.deadlines = {.connect = 5000, .skew = 5000, .idle = 300 * 1000, .linger = 5000, .reuse = 500},
 		.noise = {.run = 256, .share = 20},
-		.limits = {.buffer = 1 << 20, .lag = 1 << 20},
+		.limits = {.buffer = 1 << 20, .lag = 1 << 20, .repeat = 64 << 10},
 		.json_values = CONFIG_YAML_NODES,
 		.json_bytes = 4 << 20,
 	};

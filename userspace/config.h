@@ -50,6 +50,7 @@ struct deadlines {	  /* ms */
 	uint32_t skew;	  /* since the first instance answered; 5 s */
 	uint32_t idle;	  /* nothing from anybody; 300 s */
 	uint32_t linger;  /* for a denial, or last bytes, to arrive; 5 s */
+	uint32_t reuse;	  /* a connection idle for longer gets nothing that may not be sent again; 500 ms */
 };
 
 struct noise_budget {
@@ -60,6 +61,7 @@ struct noise_budget {
 struct limits {		 /* bytes */
 	uint32_t buffer; /* the most that one stream of a session buffers: what a plugin can look at; 1 MiB */
 	uint32_t lag;	 /* enforcing false: how far an instance may lag behind instance 0; 1 MiB */
+	uint32_t repeat; /* what is kept to be sent again when a reused connection ends; 64 KiB */
 };
 
 struct service {

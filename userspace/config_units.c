@@ -123,12 +123,13 @@ void rddr_config_read_percent(struct reader *r, const struct node *node, const s
 #define MIB  (UINT64_C(1) << 20)
 
 static const struct bounds connect_bounds = {10, HOUR / 12}, skew_bounds = {10, HOUR}, idle_bounds = {10, 24 * HOUR},
-			   linger_bounds = {10, HOUR / 12};
+			   linger_bounds = {10, HOUR / 12}, reuse_bounds = {0, 24 * HOUR};
 static const struct field deadlines_list[] = {
 	{"connect", rddr_config_read_duration, offsetof(struct deadlines, connect), &connect_bounds, false},
 	{"skew", rddr_config_read_duration, offsetof(struct deadlines, skew), &skew_bounds, false},
 	{"idle", rddr_config_read_duration, offsetof(struct deadlines, idle), &idle_bounds, false},
 	{"linger", rddr_config_read_duration, offsetof(struct deadlines, linger), &linger_bounds, false},
+	{"reuse", rddr_config_read_duration, offsetof(struct deadlines, reuse), &reuse_bounds, false},
 };
 const struct fields rddr_config_read_deadlines = {deadlines_list, ARRAY_LEN(deadlines_list)};
 
@@ -148,9 +149,11 @@ const struct fields rddr_config_read_noise = {noise_list, ARRAY_LEN(noise_list)}
  */
 static_assert(LIMIT_LAG + 2 * LIMIT_BUFFER <= BUFFER_MAX, "what the limits allow fits into a buffer");
 
-static const struct bounds buffer_bounds = {4 * KIB, LIMIT_BUFFER}, lag_bounds = {4 * KIB, LIMIT_LAG};
+static const struct bounds buffer_bounds = {4 * KIB, LIMIT_BUFFER}, lag_bounds = {4 * KIB, LIMIT_LAG},
+			   repeat_bounds = {0, MIB};
 static const struct field limits_list[] = {
 	{"buffer", rddr_config_read_size32, offsetof(struct limits, buffer), &buffer_bounds, false},
 	{"lag", rddr_config_read_size32, offsetof(struct limits, lag), &lag_bounds, false},
+	{"repeat", rddr_config_read_size32, offsetof(struct limits, repeat), &repeat_bounds, false},
 };
 const struct fields rddr_config_read_limits = {limits_list, ARRAY_LEN(limits_list)};

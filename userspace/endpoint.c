@@ -72,6 +72,7 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 	ep->writable = true;
 	ep->readable = ep->eof_ahead = false;
 	ep->broken = ep->end_sent = ep->torn = ep->erred = false;
+	rddr_replay_opened(ep);
 	return 0;
 }
 
@@ -91,6 +92,7 @@ void rddr_endpoint_close(struct endpoint *ep, bool reset)
 {
 	let_go(ep, reset);
 	rddr_outq_clear(&ep->out);
+	rddr_replay_forget(ep);
 	ep->state = ENDPOINT_CLOSED;
 }
 
@@ -98,7 +100,9 @@ void rddr_endpoint_rest(struct endpoint *ep)
 {
 	let_go(ep, false);
 	rddr_outq_clear(&ep->out);
+	rddr_replay_forget(ep);
 	ep->in.end = RDDR_END_OPEN;
+	ep->broken = false;
 	ep->state = ENDPOINT_IDLE;
 }
 
@@ -162,7 +166,8 @@ static void break_sending(struct endpoint *ep, int error)
 	ep->writable = false;
 	/* What made sending fail ends the reading half too; a read finds out which way. */
 	ep->readable = ep->eof_ahead = true;
-	rddr_outq_clear(&ep->out);
+	if (!ep->replay.armed)
+		rddr_outq_clear(&ep->out);
 }
 
 size_t rddr_endpoint_flush(struct endpoint *ep)
@@ -184,7 +189,7 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 			break_sending(ep, (int)-sent);
 			return total;
 		} else {
-			rddr_outq_sent(&ep->out, (size_t)sent);
+			rddr_replay_sent(ep, (size_t)sent);
 			total += (size_t)sent;
 			ep->writable = (size_t)sent == bytes;
 		}

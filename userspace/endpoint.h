@@ -17,6 +17,7 @@
 #include "loop.h"
 #include "outq.h"
 #include "rddr_diff.h"
+#include "replay.h"
 #include "transport.h"
 
 struct rddr_session;
@@ -57,6 +58,7 @@ struct endpoint {
 	struct stream in;
 	struct outq out;
 	struct stream *source; /* what out refers to */
+	struct replay replay;
 };
 
 static inline uint64_t rddr_stream_received(const struct stream *in)

@@ -65,6 +65,8 @@ static bool read_many(struct rddr_session *s)
 		size_t max = read_max(s, i);
 		size_t n = max ? rddr_endpoint_read(ep, max, SESSION_TURN) : 0;
 		moved |= n || ep->in.end != RDDR_END_OPEN;
+		if (rddr_replay_begin(s, i))
+			continue;
 		if (n && !s->answering)
 			rddr_host_services.begin_answer(s);
 		if (n && i == 0 && rddr_session_reports(s))
@@ -107,6 +109,7 @@ static bool take(struct rddr_session *s, const struct rddr_diff_result *result)
 	}
 	for (unsigned i = 0; i < s->n; i++)
 		s->many[i].in.consumed += result->consumed[i];
+	rddr_replay_heard(s, result->consumed);
 	rddr_noise_budget_note(&s->noise, result->consumed[0]);
 	rddr_metrics_add(s->service->metrics, METRIC_bytes_compared, result->consumed[0]);
 	if (!rddr_session_reports(s)) {
@@ -128,6 +131,7 @@ static enum rddr_verdict call_plugin(struct rddr_session *s, struct rddr_diff_re
 	struct rddr_view views[RDDR_MAX_INSTANCES] = {0};
 	unsigned n = fill_views(s, views);
 
+	s->resend = 0;
 	memset(result, 0, sizeof(*result));
 	result->size = sizeof(*result);
 	return s->ops->diff_traffic ? s->ops->diff_traffic(s->state, views, n, result)
@@ -151,6 +155,9 @@ static bool ask_plugin(struct rddr_session *s)
 		s->failed = true;
 		return false;
 	}
+	rddr_replay_resend(s);
+	if (s->phase != SESSION_OPEN)
+		return false;
 
 	bool took = s->many[0].in.released != released || s->lone.out.bytes != emitted;
 	for (unsigned i = 0; i < s->n; i++) {

@@ -11,7 +11,7 @@
 
 static bool takes_part(const struct endpoint *ep)
 {
-	return ep->state != ENDPOINT_CLOSED && !ep->broken;
+	return ep->state != ENDPOINT_CLOSED && (!ep->broken || ep->replay.armed);
 }
 
 static size_t read_max(const struct rddr_session *s)
@@ -117,6 +117,7 @@ static bool ask_plugin(struct rddr_session *s)
 
 	s->call_offset = in->consumed;
 	s->call_len = view.len;
+	rddr_replay_before(s);
 	if (s->ops->modify_traffic && !s->unjudged)
 		what = s->ops->modify_traffic(s->state, &view, &result);
 	else
@@ -138,6 +139,7 @@ static bool ask_plugin(struct rddr_session *s)
 	if (what == RDDR_SAME_FOR_ALL)
 		same_for_all(s, in->consumed, result.consumed);
 	in->consumed += result.consumed;
+	rddr_replay_after(s, result.consumed);
 	if (result.consumed)
 		s->neutral = false;
 	return result.consumed > 0;
@@ -236,6 +238,7 @@ void rddr_fanout_reclaim(struct rddr_session *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		uint64_t needs = rddr_outq_needs(&s->many[i].out, keep);
 
+		needs = rddr_outq_needs(&s->many[i].replay.kept, needs);
 		if (needs < keep)
 			keep = needs;
 	}

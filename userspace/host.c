@@ -13,10 +13,11 @@
 #include "own.h"
 #include "session.h"
 #include "tables.h"
+#include "worker.h"
 
 static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *data, size_t len)
 {
-	if (ep->state == ENDPOINT_CLOSED || ep->broken)
+	if (ep->state == ENDPOINT_CLOSED || (ep->broken && !ep->replay.armed))
 		return;
 	s->stirred = true;
 	/* What a call of the plugin's begins below the high watermark may bring one buffer more. */
@@ -72,7 +73,7 @@ static void host_segment_ref(struct rddr_session *s, unsigned instance, size_t o
 		return;
 	}
 	struct endpoint *ep = &s->many[instance];
-	if (ep->state == ENDPOINT_CLOSED || ep->broken)
+	if (ep->state == ENDPOINT_CLOSED || (ep->broken && !ep->replay.armed))
 		return;
 	if (rddr_outq_reference(&ep->out, s->call_offset + offset, len) < 0)
 		s->failed = true;
@@ -88,6 +89,8 @@ static void host_segment_own(struct rddr_session *s, unsigned instance, const vo
 
 static void host_neutral(struct rddr_session *s, uint64_t state)
 {
+	if (!s->neutral)
+		s->neutral_since = rddr_loop_now(s->worker->loop);
 	s->neutral = true;
 	s->neutral_state = state;
 }
@@ -175,6 +178,14 @@ static void host_finish(struct rddr_session *s)
 	s->finish_wanted = true;
 }
 
+static void host_repeat(struct rddr_session *s, bool may)
+{
+	if (!s->call_len)
+		s->failed = true;
+	else
+		rddr_replay_say(s, may);
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -197,4 +208,6 @@ const struct rddr_host rddr_host_services = {
 	.offload = rddr_offload,
 	.conceal = host_conceal,
 	.finish = host_finish,
+	.repeat = host_repeat,
+	.resend = rddr_replay_want,
 };

@@ -37,6 +37,9 @@
 	X(idle_timeouts, "sessions ended by the idle deadline")                                                        \
 	X(lone_resets, "sessions ended by a reset of the lone end")                                                    \
 	X(redials, "ends dialled again at a neutral point")                                                            \
+	X(replays, "reused connections that ended before their answer: dialled anew and sent everything again")        \
+	X(replays_refused, "such connections whose request may not be sent again")                                     \
+	X(refreshed, "idle connections dialled anew in front of a request that may not be sent again")                 \
 	X(dials, "dials begun")                                                                                        \
 	X(dial_refused, "dials refused")                                                                               \
 	X(dial_unreachable, "dials: unreachable")                                                                      \

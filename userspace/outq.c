@@ -19,7 +19,7 @@ static const struct segment *segments_of_const(const struct outq *q)
 static struct segment *append(struct outq *q)
 {
 	struct segment *s = segments_of(q);
-	uint32_t room = q->room > OUTQ_INLINE ? q->room : OUTQ_INLINE;
+	uint32_t room = q->segments ? q->room : OUTQ_INLINE;
 
 	if (q->first + q->n < room)
 		return &s[q->first + q->n++];
@@ -124,6 +124,68 @@ void rddr_outq_sent(struct outq *q, size_t len)
 	}
 	if (!q->n)
 		rddr_outq_clear(q);
+}
+
+/* Puts the first len bytes of the first segment behind what is in kept. A whole segment goes as it is. */
+static int keep_part(struct outq *q, size_t len, struct outq *kept)
+{
+	struct segment *s = &segments_of(q)[q->first], *copy;
+
+	if (!s->own)
+		return rddr_outq_reference(kept, s->offset, len);
+	if (len < s->len)
+		return rddr_outq_own(kept, s->own + s->offset, len);
+	copy = append(kept);
+	if (!copy)
+		return -ENOMEM;
+	*copy = *s;
+	kept->bytes += len;
+	kept->own += len;
+	s->own = NULL;
+	q->own -= len;
+	return 0;
+}
+
+int rddr_outq_keep(struct outq *q, size_t len, struct outq *kept)
+{
+	while (len) {
+		uint32_t first = segments_of(q)[q->first].len;
+		size_t part = len < first ? len : first;
+
+		if (keep_part(q, part, kept) < 0) {
+			rddr_outq_sent(q, len);
+			return -ENOMEM;
+		}
+		rddr_outq_sent(q, part);
+		len -= part;
+	}
+	return 0;
+}
+
+int rddr_outq_prepend(struct outq *q, struct outq *front)
+{
+	const struct segment *first = segments_of_const(front) + front->first;
+	uint32_t n = front->n + q->n;
+	struct segment *all;
+
+	if (!front->n)
+		return 0;
+	all = malloc(n * sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, first, front->n * sizeof(*all));
+	memcpy(all + front->n, segments_of_const(q) + q->first, q->n * sizeof(*all));
+	free(q->segments);
+	free(front->segments);
+	*q = (struct outq){
+		.segments = all,
+		.n = n,
+		.room = n,
+		.bytes = q->bytes + front->bytes,
+		.own = q->own + front->own,
+	};
+	*front = (struct outq){0};
+	return 0;
 }
 
 uint64_t rddr_outq_needs(const struct outq *q, uint64_t none)

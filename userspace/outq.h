@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define OUTQ_INLINE 2
+#define OUTQ_INLINE 3
 
 struct segment {
 	uint8_t *own;	 /* bytes of RDDR's own, freed with the segment; NULL: a reference */
@@ -43,6 +43,14 @@ int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, 
 
 /* Forgets the first len bytes. */
 void rddr_outq_sent(struct outq *q, size_t len);
+
+/* The same, but puts them behind what is in kept. -ENOMEM: some of them are not there; q has forgotten them all the
+ * same. */
+int rddr_outq_keep(struct outq *q, size_t len, struct outq *kept);
+
+/* Puts what is in front before what is in q; front is empty afterwards. 0, or -ENOMEM, which leaves both as they were.
+ */
+int rddr_outq_prepend(struct outq *q, struct outq *front);
 
 /* The lowest offset of the source stream that is still referred to; none when there is no reference. */
 uint64_t rddr_outq_needs(const struct outq *q, uint64_t none);

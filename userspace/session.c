@@ -66,9 +66,9 @@ static uint64_t next_deadline(const struct rddr_session *s)
 		return s->waiting + d->linger;
 
 	uint64_t when = s->active + d->idle;
-	if (!s->gate_open)
+	if (!s->gate_open || s->replaying)
 		earliest(&when, s->dialling + d->connect);
-	if (s->waiting)
+	if (s->waiting && !s->replaying)
 		earliest(&when, s->waiting + d->skew);
 	return when;
 }
@@ -107,12 +107,12 @@ static void on_timer(void *ctx)
 			rddr_session_arm(s);
 		return;
 	}
-	if (!s->gate_open && now >= s->dialling + d->connect) {
+	if ((!s->gate_open || s->replaying) && now >= s->dialling + d->connect) {
 		give_up_dials(s);
 		if (s->phase == SESSION_OPEN)
 			move_on(s);
 	}
-	if (s->phase == SESSION_OPEN && s->waiting && now >= s->waiting + d->skew) {
+	if (s->phase == SESSION_OPEN && s->waiting && !s->replaying && now >= s->waiting + d->skew) {
 		rddr_fanin_late(s);
 		if (s->phase == SESSION_OPEN)
 			move_on(s);
@@ -185,6 +185,7 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 	unsigned i = (unsigned)(ep - s->many);
 
 	count_outcome(s, &ep->dial, outcome);
+	rddr_replay_dialled(s, i);
 	if (outcome == DIAL_CONNECTED) {
 		int fd = TAKE_FD(ep->dial.fd);
 
@@ -228,7 +229,9 @@ void rddr_session_dial(struct rddr_session *s, unsigned i)
 	rddr_dial_init(&ep->dial);
 	ep->dial.done = on_dialled;
 	ep->state = ENDPOINT_DIALLING;
-	s->gate_open = false;
+	/* Who is asked again keeps nobody else from going on. */
+	if (!(s->replaying & 1u << i))
+		s->gate_open = false;
 	s->dialling = rddr_loop_now(s->worker->loop);
 	rddr_metrics_count(s->service->metrics, METRIC_dials);
 	enum dial_outcome outcome = rddr_chainer_connect_server(&ep->dial, &s->service->instances[i].chainer, &request);
@@ -280,6 +283,7 @@ static int create_state(struct rddr_session *s)
 		.limit = s->service->limits.buffer,
 		.noise_run = s->service->noise.run,
 		.reports = rddr_session_reports(s),
+		.repeat = rddr_replay_limit(s),
 		.host = &rddr_host_services,
 		.session = s,
 	};
@@ -430,6 +434,7 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 		 (unsigned long long)s->id, s->service->instances[i].name, why);
 	rddr_metrics_count(s->service->metrics, METRIC_detached);
 	rddr_endpoint_close(ep, false);
+	s->replaying &= ~(1u << i);
 	ep->in.end = RDDR_END_ABSENT;
 	rddr_endpoint_reclaim(ep, rddr_stream_received(&ep->in));
 	for (unsigned k = 1; k < s->n; k++)

@@ -94,8 +94,13 @@ struct rddr_session {
 	uint64_t call_offset; /* modify_traffic: the stream offset of its view, */
 	size_t call_len;      /* and its length; 0: not in modify_traffic */
 	uint64_t neutral_state;
-	uint32_t rest_wanted;  /* a bit for each instance that is to be closed at the neutral point; see host->rest */
-	uint64_t fanout_asked; /* what modify_traffic had seen when it began to wait: see progress_mark() */
+	uint64_t neutral_since;	 /* ms */
+	uint32_t replaying;	 /* a bit for each instance that is dialled to be sent again what it was sent */
+	uint32_t resend;	 /* a bit for each instance that is to be, once the plugin's call is over */
+	uint32_t unfinished;	 /* for replay.c: a bit for each that has not been sent everything yet, in a call */
+	enum repeat_said repeat; /* by the plugin, in the call of modify_traffic that is under way */
+	uint32_t rest_wanted;	 /* a bit for each instance that is to be closed at the neutral point; see host->rest */
+	uint64_t fanout_asked;	 /* what modify_traffic had seen when it began to wait: see progress_mark() */
 
 	struct offload_record *offloaded; /* computations under way */
 	struct noise_account noise;

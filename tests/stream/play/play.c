@@ -278,6 +278,13 @@ static bool unsent(const struct end *e)
 	return ioctl(e->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
+static size_t unread(const struct end *e)
+{
+	int bytes = 0;
+
+	return e->fd >= 0 && ioctl(e->fd, FIONREAD, &bytes) == 0 ? (size_t)bytes : 0;
+}
+
 static bool try_act(const struct play *p, struct end *e, const struct act *a)
 {
 	switch (a->kind) {
@@ -287,6 +294,8 @@ static bool try_act(const struct play *p, struct end *e, const struct act *a)
 		return e->heard >= a->len;
 	case ACT_HEAR_END:
 		return e->ended || e->reset;
+	case ACT_ARRIVE:
+		return unread(e) >= a->len;
 	case ACT_CUE:
 		return p->cue >= a->len;
 	case ACT_FIN:
@@ -460,7 +469,8 @@ static void serve(struct end *e, short revents)
 /* No event tells when it can go on. */
 static bool needs_time(const struct end *e)
 {
-	return e->rate > 0 || (!end_done(e) && e->acts[e->act].kind == ACT_RESET);
+	return e->rate > 0 ||
+	       (!end_done(e) && (e->acts[e->act].kind == ACT_RESET || e->acts[e->act].kind == ACT_ARRIVE));
 }
 
 void play_turn(struct stage *s, struct play *plays, size_t n, struct play *accepting, int wait)

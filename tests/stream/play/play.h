@@ -25,6 +25,7 @@ enum act_kind {
 	ACT_RESET,
 	ACT_DEAF,   /* stops reading ... */
 	ACT_LISTEN, /* ... and goes on with it */
+	ACT_ARRIVE, /* waits until len bytes have arrived that were not read: for one that is deaf */
 	ACT_CUE,    /* waits until play->cue is at least len */
 };
 

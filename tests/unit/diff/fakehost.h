@@ -48,7 +48,8 @@ struct rddr_session {
 	size_t released; /* of them released */
 	size_t modified; /* where the plugin's segments have got to */
 	bool in_diff, in_modify, in_denial;
-	bool holds; /* modify_traffic wants the many to say more */
+	bool may_repeat, may_not_repeat; /* what the last call of modify_traffic said; whether any said no */
+	bool holds;			 /* modify_traffic wants the many to say more */
 	unsigned neutrals, answers, logs, calls;
 	uint64_t neutral_state;
 	uint32_t rests; /* a bit for each instance */
@@ -206,6 +207,20 @@ static inline bool fake_work(struct rddr_session *s, bool lives)
 	return done > 0;
 }
 
+static inline void fake_repeat(struct rddr_session *s, bool may)
+{
+	fake_need(s->in_modify, "says what may be repeated out of place");
+	s->may_repeat = may;
+	s->may_not_repeat |= !may;
+}
+
+/* No connection was ever idle here. */
+static inline bool fake_resend(struct rddr_session *s, unsigned instance)
+{
+	fake_need(s->in_diff && instance < s->n, "asks for an instance that there is not, or out of place");
+	return false;
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -223,6 +238,8 @@ static const struct rddr_host fake_host = {
 	.offload = fake_offload,
 	.conceal = fake_conceal,
 	.finish = fake_finish,
+	.repeat = fake_repeat,
+	.resend = fake_resend,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
@@ -239,6 +256,7 @@ static inline int fake_begin_within(struct rddr_session *s, const struct rddr_di
 		.limit = 1 << 20,
 		.host = &fake_host,
 		.session = s,
+		.repeat = 64 << 10,
 	};
 	char err[256] = "";
 	int r = 0;

@@ -58,10 +58,12 @@ static void assert_defaults_of_service(const struct service *s)
 	assert_int_equal(s->deadlines.skew, 5000);
 	assert_int_equal(s->deadlines.idle, 300000);
 	assert_int_equal(s->deadlines.linger, 5000);
+	assert_int_equal(s->deadlines.reuse, 500);
 	assert_int_equal(s->noise.run, 256);
 	assert_int_equal(s->noise.share, 20);
 	assert_int_equal(s->limits.buffer, 1 << 20);
 	assert_int_equal(s->limits.lag, 1 << 20);
+	assert_int_equal(s->limits.repeat, 64 << 10);
 	assert_null(s->plugin);
 	assert_null(s->ops);
 	assert_null(s->params);
@@ -270,9 +272,9 @@ static void test_every_service_key(void **state)
 				     "    when-down: open\n"
 				     "    existing: reset\n"
 				     "    policy: {verdict: all}\n"
-				     "    deadlines: {connect: 10ms, skew: 1h, idle: 24h, linger: 2 m}\n"
+				     "    deadlines: {connect: 10ms, skew: 1h, idle: 24h, linger: 2 m, reuse: 0ms}\n"
 				     "    noise: {run: 1KiB, share: 0%}\n"
-				     "    limits: {buffer: 4096, lag: 32MiB}\n");
+				     "    limits: {buffer: 4096, lag: 32MiB, repeat: 0}\n");
 	const struct service *s = c->services[0];
 	const struct chainer_conf *conf = &s->instances[0].chainer;
 
@@ -287,10 +289,12 @@ static void test_every_service_key(void **state)
 	assert_int_equal(s->deadlines.skew, 3600000);
 	assert_int_equal(s->deadlines.idle, 86400000);
 	assert_int_equal(s->deadlines.linger, 120000);
+	assert_int_equal(s->deadlines.reuse, 0);
 	assert_int_equal(s->noise.run, 1024);
 	assert_int_equal(s->noise.share, 0);
 	assert_int_equal(s->limits.buffer, 4096);
 	assert_int_equal(s->limits.lag, 32 << 20);
+	assert_int_equal(s->limits.repeat, 0);
 	assert_true(conf->forge_addr);
 	assert_int_equal(conf->forced_port, 8080);
 	assert_int_equal(conf->forge_ports, 1);

@@ -174,6 +174,7 @@ static const struct broken services[] = {
 	{SHOP "    deadlines: {skew: 61m}\n", 6, 23, "services.shop.deadlines.skew: wants a duration"},
 	{SHOP "    deadlines: {idle: 0s}\n", 6, 23, "services.shop.deadlines.idle: wants a duration"},
 	{SHOP "    deadlines: {linger: 6m}\n", 6, 25, "services.shop.deadlines.linger: wants a duration"},
+	{SHOP "    deadlines: {reuse: 25h}\n", 6, 24, "services.shop.deadlines.reuse: wants a duration"},
 	{SHOP "    deadlines: 5s\n", 6, 16, "services.shop.deadlines: wants a mapping of keys, is \"5s\""},
 	{SHOP "    noise: {run: 2MiB}\n", 6, 18,
 	 "services.shop.noise.run: wants a size (bytes, or a number with KiB, MiB or GiB) from 0B to 1MiB"},
@@ -186,6 +187,7 @@ static const struct broken services[] = {
 	 "\"4095\""},
 	{SHOP "    limits: {buffer: 17MiB}\n", 6, 22, "services.shop.limits.buffer: wants a size"},
 	{SHOP "    limits: {lag: 33MiB}\n", 6, 19, "services.shop.limits.lag: wants a size"},
+	{SHOP "    limits: {repeat: 2MiB}\n", 6, 22, "services.shop.limits.repeat: wants a size"},
 };
 
 static const struct broken instances[] = {

@@ -203,6 +203,47 @@ static void against_a_plain_array(void **state)
 	assert_int_equal(q.bytes + q.own + q.n, 0);
 }
 
+/* What is sent in whatever pieces is kept, and comes first again. */
+static void kept_and_sent_again(void **state)
+{
+	uint8_t wanted[100];
+
+	(void)state;
+	for (size_t step = 1; step < 70; step++) {
+		struct outq q = {0}, kept = {0};
+
+		memset(wanted, 0, sizeof(wanted));
+		for (size_t at = 0, k = 0; k < 6; at += 10, k++) {
+			if (k % 2) {
+				memset(wanted + at, 'a' + (int)k, 10);
+				assert_int_equal(rddr_outq_own(&q, wanted + at, 10), 0);
+			} else {
+				memcpy(wanted + at, stream + at, 10);
+				assert_int_equal(rddr_outq_reference(&q, at, 10), 0);
+			}
+		}
+		for (size_t sent = 0; sent < 45;) {
+			size_t part = step < 45 - sent ? step : 45 - sent;
+
+			assert_int_equal(rddr_outq_keep(&q, part, &kept), 0);
+			sent += part;
+			assert_int_equal(rddr_outq_needs(&kept, 999), 0);
+			check(&kept, 0, wanted, sent);
+			check(&q, 0, wanted + sent, 60 - sent);
+		}
+		assert_int_equal(rddr_outq_prepend(&q, &kept), 0);
+		assert_int_equal(kept.bytes + kept.own + kept.n, 0);
+		check(&q, 0, wanted, 60);
+		assert_int_equal(q.own, 30);
+		assert_int_equal(rddr_outq_own(&q, "end", 3), 0);
+		rddr_outq_sent(&q, 60);
+		check(&q, 0, "end", 3);
+		assert_int_equal(rddr_outq_prepend(&q, &kept), 0);
+		check(&q, 0, "end", 3);
+		rddr_outq_clear(&q);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +253,7 @@ int main(void)
 		cmocka_unit_test(own_bytes_part_references),
 		cmocka_unit_test(as_many_parts_as_asked_for),
 		cmocka_unit_test(against_a_plain_array),
+		cmocka_unit_test(kept_and_sent_again),
 	};
 
 	return cmocka_run_group_tests_name("outq", tests, begin, NULL);
