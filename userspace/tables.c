@@ -287,6 +287,15 @@ static void write_end(struct shard *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Whether an entry is in the older half of a ring that will soon want its room: put again, it is to live on. */
+static bool is_old(const struct shard *s, uint32_t place)
+{
+	uint32_t used = s->next > s->oldest ? s->next - s->oldest : s->words - s->oldest + s->next;
+	uint32_t ahead = place >= s->oldest ? place - s->oldest : s->words - s->oldest + place;
+
+	return ahead < used / 2 && (used > s->words / 2 || s->n > s->max / 2);
+}
+
 bool rddr_tables_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
 {
 	struct head h = {.keylen = (uint16_t)keylen, .len = (uint16_t)len}, old;
@@ -300,8 +309,8 @@ bool rddr_tables_put(struct rddr_table *t, const void *key, size_t keylen, const
 
 	write_begin(s);
 	uint32_t slot = find(s, h.hash, key, keylen, &old, &place);
-	if (place != UINT32_MAX && old.len == len) {
-		/* In place: it keeps its age in the ring, which is what it was put at first. */
+	if (place != UINT32_MAX && old.len == len && !is_old(s, place)) {
+		/* In place: it keeps its age in the ring. */
 		store(s, place, &h, sizeof(h));
 		store(s, place + words_for(sizeof(h)) + words_for(keylen), value, len);
 		write_end(s);

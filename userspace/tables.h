@@ -38,7 +38,8 @@ struct rddr_table *rddr_tables_find(struct tables *tables, const char *name);
  * does not fit. */
 bool rddr_tables_get(struct rddr_table *table, const void *key, size_t keylen, void *value, size_t *len);
 
-/* Puts or replaces. ttl in seconds, at least 1. False: key or value is empty or too long. */
+/* Puts or replaces; what is put again is not among the oldest any more. ttl in seconds, at least 1. False: key or value
+ * is empty or too long. */
 bool rddr_tables_put(struct rddr_table *table, const void *key, size_t keylen, const void *value, size_t len,
 		     uint32_t ttl);
 
