@@ -47,7 +47,7 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
 LIBRARY := $(BUILD)/librddr.a
 
 # Plugins: every other file in diff/ is shared. The plain ones get PLAIN_SHARED of it, the others everything, and its libraries.
-PLUGINS := bytes skeleton $(patsubst diff/%.c,%,$(wildcard diff/http.c diff/json.c))
+PLUGINS := bytes skeleton $(patsubst diff/%.c,%,$(wildcard diff/http.c diff/json.c diff/postgres.c))
 PLAIN_PLUGINS := bytes skeleton
 PLAIN_SHARED := diff/noise.c diff/body_bytes.c
 PLUGIN_SHARED := $(filter-out $(PLUGINS:%=diff/%.c),$(wildcard diff/*.c))

@@ -143,6 +143,9 @@ enum rddr_counted {
 	RDDR_COUNTED_LOGINS,	      /* logins that the plugin let in */
 	RDDR_COUNTED_LOGINS_REFUSED,  /* logins that it refused: a wrong password, a missing secret */
 	RDDR_COUNTED_TOKENS_KEPT,     /* such values that stood where they could not be translated */
+	RDDR_COUNTED_UNKNOWN,	      /* messages of a kind that is not known */
+	RDDR_COUNTED_CONFLICTS, /* divergences in which one instance alone told of a conflict between transactions */
+	RDDR_COUNTED_CANCELS,	/* requests to cancel that were passed on */
 	RDDR_COUNTED
 };
 
@@ -232,6 +235,15 @@ struct rddr_host {
 	 * anew and sent everything again. False: that cannot be.
 	 */
 	bool (*resend)(struct rddr_session *s, unsigned instance);
+
+	/*
+	 * Order of execution. From here on instance 0 leads: what is queued for the others is not sent before follow
+	 * says so, or before it has waited for ms milliseconds (0: for ever). The skew deadline does not run while it
+	 * waits.
+	 */
+	void (*lead)(struct rddr_session *s, uint32_t ms);
+	/* The others may be sent the first upto bytes that were queued for each of them since lead was called. */
+	void (*follow)(struct rddr_session *s, uint64_t upto);
 };
 
 struct rddr_diff_create {

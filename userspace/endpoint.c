@@ -29,6 +29,7 @@ void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struc
 	ep->fd = -1;
 	ep->state = ENDPOINT_IDLE;
 	ep->chunk = CHUNK_MIN;
+	ep->allowed = UINT64_MAX;
 	ep->source = source;
 	rddr_dial_init(&ep->dial);
 }
@@ -170,17 +171,34 @@ static void break_sending(struct endpoint *ep, int error)
 		rddr_outq_clear(&ep->out);
 }
 
+/* Leaves out of the parts what is past the first most bytes. Returns how many parts are left. */
+static int cap_parts(struct iovec *parts, int n, size_t *bytes, uint64_t most)
+{
+	if (*bytes <= most)
+		return n;
+	*bytes = (size_t)most;
+	for (int i = 0; i < n; i++) {
+		if (parts[i].iov_len >= most) {
+			parts[i].iov_len = (size_t)most;
+			return i + 1;
+		}
+		most -= parts[i].iov_len;
+	}
+	return n;
+}
+
 size_t rddr_endpoint_flush(struct endpoint *ep)
 {
 	size_t total = 0;
 
 	if (ep->state != ENDPOINT_OPEN || ep->broken)
 		return 0;
-	while (ep->writable && ep->out.bytes) {
+	while (ep->writable && ep->out.bytes && ep->passed < ep->allowed) {
 		struct iovec parts[PARTS];
 		size_t bytes;
 		int n = rddr_outq_parts(&ep->out, rddr_buffer_bytes(&ep->source->bytes), ep->source->base, parts, PARTS,
 					&bytes);
+		n = cap_parts(parts, n, &bytes, ep->allowed - ep->passed);
 		ssize_t sent = ep->transport->send(ep, parts, n);
 
 		if (sent == -EAGAIN) {
@@ -190,6 +208,7 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 			return total;
 		} else {
 			rddr_replay_sent(ep, (size_t)sent);
+			ep->passed += (uint64_t)sent;
 			total += (size_t)sent;
 			ep->writable = (size_t)sent == bytes;
 		}

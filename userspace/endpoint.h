@@ -59,7 +59,16 @@ struct endpoint {
 	struct outq out;
 	struct stream *source; /* what out refers to */
 	struct replay replay;
+	uint64_t passed;    /* bytes sent */
+	uint64_t allowed;   /* nothing past this offset of what it is sent goes out yet; see host->lead */
+	uint64_t lead_base; /* the offset that host->follow counts from */
 };
+
+/* Whether the next byte for it has to wait for the leader. */
+static inline bool rddr_endpoint_withheld(const struct endpoint *ep)
+{
+	return ep->out.bytes && ep->passed >= ep->allowed;
+}
 
 static inline uint64_t rddr_stream_received(const struct stream *in)
 {

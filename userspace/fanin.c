@@ -313,7 +313,7 @@ static void note_waiting(struct rddr_session *s, bool progressed)
 	bool waits = e.ahead && e.open && s->comparing && (!s->many_done || rddr_session_reports(s));
 	bool all_closed_alike = !e.open;
 
-	if (!waits || all_closed_alike || s->patient) {
+	if (!waits || all_closed_alike || s->patient || rddr_lead_withholds(s)) {
 		s->waiting = 0;
 	} else if (!s->waiting || progressed) {
 		s->waiting = rddr_loop_now(s->worker->loop);

@@ -228,6 +228,7 @@ static bool deliver(struct rddr_session *s)
 		if (s->gate_open || rddr_session_reports(s))
 			moved |= rddr_endpoint_flush(&s->many[i]) > 0;
 	}
+	rddr_lead_note(s);
 	return moved;
 }
 

@@ -154,6 +154,9 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_LOGINS] = METRIC_plugin_logins,
 		[RDDR_COUNTED_LOGINS_REFUSED] = METRIC_plugin_logins_refused,
 		[RDDR_COUNTED_TOKENS_KEPT] = METRIC_plugin_tokens_kept,
+		[RDDR_COUNTED_UNKNOWN] = METRIC_plugin_unknown_messages,
+		[RDDR_COUNTED_CONFLICTS] = METRIC_plugin_conflicts,
+		[RDDR_COUNTED_CANCELS] = METRIC_plugin_cancels,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 
@@ -186,6 +189,16 @@ static void host_repeat(struct rddr_session *s, bool may)
 		rddr_replay_say(s, may);
 }
 
+static void host_lead(struct rddr_session *s, uint32_t ms)
+{
+	rddr_lead_begin(s, ms);
+}
+
+static void host_follow(struct rddr_session *s, uint64_t upto)
+{
+	rddr_lead_follow(s, upto);
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -210,4 +223,6 @@ const struct rddr_host rddr_host_services = {
 	.finish = host_finish,
 	.repeat = host_repeat,
 	.resend = rddr_replay_want,
+	.lead = host_lead,
+	.follow = host_follow,
 };

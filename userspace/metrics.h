@@ -69,6 +69,10 @@
 	X(hosts_failed, "failover: hosts that failed and were marked as down")                                         \
 	X(hosts_skipped, "failover: hosts passed over because they were down")                                         \
 	X(hosts_cleared, "failover: dials that found every host down and tried them anew")                             \
+	X(plugin_unknown_messages, "messages of a kind that the plugin does not know")                                 \
+	X(plugin_conflicts, "divergences in which one instance alone told of a conflict between transactions")         \
+	X(plugin_cancels, "requests to cancel that were passed on")                                                    \
+	X(leaders_outwaited, "times that the others were asked before instance 0 had answered")                        \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
 

@@ -70,6 +70,8 @@ static uint64_t next_deadline(const struct rddr_session *s)
 		earliest(&when, s->dialling + d->connect);
 	if (s->waiting && !s->replaying)
 		earliest(&when, s->waiting + d->skew);
+	if (s->withheld && s->lead_time)
+		earliest(&when, s->withheld + s->lead_time);
 	return when;
 }
 
@@ -111,6 +113,11 @@ static void on_timer(void *ctx)
 		give_up_dials(s);
 		if (s->phase == SESSION_OPEN)
 			move_on(s);
+	}
+	if (s->phase == SESSION_OPEN && s->withheld && s->lead_time && now >= s->withheld + s->lead_time) {
+		rddr_metrics_count(s->service->metrics, METRIC_leaders_outwaited);
+		rddr_lead_let_go(s);
+		move_on(s);
 	}
 	if (s->phase == SESSION_OPEN && s->waiting && !s->replaying && now >= s->waiting + d->skew) {
 		rddr_fanin_late(s);
@@ -533,8 +540,15 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 	rddr_loop_undefer(w->loop, &s->again);
 	rddr_offload_forget(s);
 	rddr_endpoint_close(&s->lone, reset);
-	for (unsigned i = 0; i < s->n; i++)
-		rddr_endpoint_close(&s->many[i], reset);
+	/* What the leader was asked, the others are asked as well, also when nobody waits for the answer any more. */
+	bool behind = end == SESSION_END_LONE_RESET && rddr_lead_withholds(s);
+	if (behind)
+		rddr_lead_let_go(s);
+	for (unsigned i = 0; i < s->n; i++) {
+		if (behind)
+			rddr_endpoint_flush(&s->many[i]);
+		rddr_endpoint_close(&s->many[i], reset && !behind);
+	}
 	if (s->next)
 		s->next->prev = s->prev;
 	*(s->prev ? &s->prev->next : &w->sessions) = s->next;

@@ -101,6 +101,8 @@ struct rddr_session {
 	enum repeat_said repeat; /* by the plugin, in the call of modify_traffic that is under way */
 	uint32_t rest_wanted;	 /* a bit for each instance that is to be closed at the neutral point; see host->rest */
 	uint64_t fanout_asked;	 /* what modify_traffic had seen when it began to wait: see progress_mark() */
+	uint64_t withheld;  /* ms: since when a follower has waited for the leader (0: none does); see host->lead */
+	uint32_t lead_time; /* ms; 0: for ever */
 
 	struct offload_record *offloaded; /* computations under way */
 	struct noise_account noise;
@@ -158,6 +160,17 @@ static inline size_t rddr_session_high_water(const struct rddr_session *s)
 bool rddr_fanout_run(struct rddr_session *s);
 /* Drops what no end needs any more of the lone stream. */
 void rddr_fanout_reclaim(struct rddr_session *s);
+
+/* ---- lead.c: who is sent to first ---- */
+
+/* Notes since when a follower waits for the leader. */
+void rddr_lead_note(struct rddr_session *s);
+/* What waits may go. */
+void rddr_lead_let_go(struct rddr_session *s);
+/* Whether a follower has not been sent yet what it is to answer. */
+bool rddr_lead_withholds(const struct rddr_session *s);
+void rddr_lead_begin(struct rddr_session *s, uint32_t ms);
+void rddr_lead_follow(struct rddr_session *s, uint64_t upto);
 
 /* ---- fanin.c ---- */
 

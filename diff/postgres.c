@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * postgres.c - diff-class postgres: PostgreSQL's protocol 3.0, as the manual's chapter "Frontend/Backend Protocol"
+ * describes it. postgres_session.h says which file does what; rddr-postgres(7) what an operator sees.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "postgres_session.h"
+
+/* Keys of clients that are remembered for cancelling, for all sessions of a service. */
+#define KEYS 65536
+
+static int create(const struct rddr_diff_create *args, void **state)
+{
+	const struct pg_params *params = args->params;
+	struct pg_session *s;
+
+	if (args->direction != RDDR_INCOMING)
+		return -ENOTSUP;
+	/* Nobody else knows how many instances there are. */
+	if (params->n_tokens && params->tokens[0].n != args->instances)
+		return -EINVAL;
+	s = calloc(1, sizeof(*s) + args->instances * sizeof(s->instance[0]));
+	if (!s)
+		return -ENOMEM;
+	s->host = args->host;
+	s->handle = args->session;
+	s->params = params;
+	s->n = args->instances;
+	s->filter = args->do_filter;
+	s->leading = s->n > 1 && !params->parallel;
+	s->limit = args->limit;
+	s->keys = s->host->table(s->handle, "postgres-keys", KEYS);
+	if (!s->keys) {
+		free(s);
+		return -ENOMEM;
+	}
+	if (params->redact)
+		s->host->conceal(s->handle, RDDR_LONE, SIZE_MAX);
+	for (unsigned i = 0; params->redact && i < s->n; i++)
+		s->host->conceal(s->handle, i, SIZE_MAX);
+	*state = s;
+	return 0;
+}
+
+static void destroy(void *state)
+{
+	struct pg_session *s = state;
+
+	rddr_pg_cancel_forget(s);
+	for (unsigned i = 0; i < s->n; i++) {
+		rddr_pg_queue_free(&s->instance[i].settings);
+		for (unsigned k = 0; k < PG_QUEUES; k++)
+			rddr_pg_queue_free(&s->instance[i].apart[k]);
+	}
+	rddr_pg_queue_free(&s->columns);
+	rddr_pg_bag_free(s);
+	free(s->ring);
+	free(s);
+}
+
+static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[], unsigned n,
+				      struct rddr_diff_result *result)
+{
+	struct pg_session *s = state;
+	struct pg_call call = {.views = views, .n = n, .result = result};
+
+	switch ((enum pg_phase)s->phase) {
+	case PG_PHASE_LOGIN:
+		return rddr_pg_startup(s, &call);
+	case PG_PHASE_RUN:
+		rddr_pg_lead_scan(s, &views[0]);
+		return rddr_pg_answer(s, &call);
+	case PG_PHASE_FIRST:
+	case PG_PHASE_CANCEL:
+		break;
+	}
+	/* A server does not speak first, and does not answer a request to cancel. */
+	for (unsigned i = 0; i < n; i++) {
+		if (views[i].len)
+			return rddr_pg_find(s, &call, i, i == 0 && n > 1, "it speaks where no server does");
+	}
+	return RDDR_WAIT;
+}
+
+static enum rddr_modify modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	return rddr_pg_front(state, view, result);
+}
+
+/* What the client is told: an SQLSTATE, and in words. */
+static const struct {
+	const char *code, *text;
+} denials[] = {
+	[RDDR_DENIED_DIVERGENCE] = {"57000", "the servers behind this address do not agree"},
+	[RDDR_DENIED_MISSING] = {"08001", "a server behind this address cannot be reached"},
+	[RDDR_DENIED_LATE] = {"57000", "a server behind this address did not answer in time"},
+	[RDDR_DENIED_EARLY_END] = {"08006", "a server behind this address ended the connection"},
+	[RDDR_DENIED_REJECTED] = {"08P01", "what the client sent is not in order, and was passed to no server"},
+	[RDDR_DENIED_LIMIT] = {"57000", "a bound of RDDR was reached"},
+	[RDDR_DENIED_FAILED] = {"57000", "RDDR failed"},
+};
+
+static void render_denial(void *state, const struct rddr_denial *denial)
+{
+	struct pg_session *s = state;
+	char body[256] = {0};
+	uint8_t head[PG_HEADER] = {'E'};
+
+	_Static_assert(sizeof(denials) / sizeof(denials[0]) == RDDR_DENIAL_REASONS, "words for each reason");
+	/* Behind a part of a message nothing can be said. */
+	if (s->piece_left || s->phase == PG_PHASE_CANCEL)
+		return;
+	/* Fields: each a letter and a terminated string, and a zero behind the last. */
+	int len = snprintf(body, sizeof(body), "SFATAL%cVFATAL%cC%s%cMRDDR: %s (reference %s)%c", 0, 0,
+			   denials[denial->reason].code, 0, denials[denial->reason].text, denial->reference, 0);
+
+	if (len < 0 || (size_t)len >= sizeof(body) - 1)
+		return;
+	pg_put32(head + 1, (uint32_t)(4 + len + 1));
+	s->host->emit(s->handle, RDDR_LONE, head, sizeof(head));
+	s->host->emit(s->handle, RDDR_LONE, body, (size_t)len + 1);
+}
+
+const struct rddr_diff_plugin rddr_diff_plugin = {
+	.abi = RDDR_DIFF_ABI,
+	.size = sizeof(rddr_diff_plugin),
+	.name = "postgres",
+	.validate_params = rddr_pg_params_read,
+	.free_params = rddr_pg_params_free,
+	.create = create,
+	.destroy = destroy,
+	.diff_traffic = diff_traffic,
+	.modify_traffic = modify_traffic,
+	.render_denial = render_denial,
+};

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * postgres_front.c - what the client says.
+ *
+ * Its first packets have no type: a request for encryption (answered no), a request to cancel, or the startup packet.
+ * What follows the login are messages with one; they go to all instances as they are.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "postgres_session.h"
+
+static enum rddr_modify reject(struct rddr_modify_result *result, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static enum rddr_modify reject(struct rddr_modify_result *result, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(result->why, sizeof(result->why), fmt, args);
+	va_end(args);
+	return RDDR_REJECT;
+}
+
+/* ---- the first packets ---- */
+
+/*
+ * The startup packet asks for a later minor version, or for extensions of the protocol: every server of any version is
+ * asked for 3.0, and the client is told so.
+ */
+static void negotiate(struct pg_session *s, struct slice packet)
+{
+	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
+	uint8_t head[13] = {'v'}, version[4];
+	uint32_t unknown = 0, length = 12;
+
+	pg_put32(version, PG_PROTOCOL);
+	for (unsigned i = 0; i < s->n; i++) {
+		s->host->segment_ref(s->handle, i, 0, 4);
+		s->host->segment_own(s->handle, i, version, sizeof(version));
+		s->host->segment_ref(s->handle, i, 8, packet.len - 8);
+	}
+	while (!c.bad) {
+		struct slice name = rddr_pg_take_string(&c);
+
+		if (!name.len)
+			break;
+		rddr_pg_take_string(&c);
+		if (name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0) {
+			unknown++;
+			length += (uint32_t)name.len + 1;
+		}
+	}
+	pg_put32(head + 1, length);
+	pg_put32(head + 5, 0); /* the newest minor version that is spoken here */
+	pg_put32(head + 9, unknown);
+	s->host->emit(s->handle, RDDR_LONE, head, sizeof(head));
+	c = (struct pg_cursor){.left = slice_cut(packet, 8, packet.len - 8)};
+	while (unknown) {
+		struct slice name = rddr_pg_take_string(&c);
+
+		rddr_pg_take_string(&c);
+		if (name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0) {
+			s->host->emit(s->handle, RDDR_LONE, name.data, name.len + 1);
+			unknown--;
+		}
+	}
+}
+
+/* Names and values in turn, an empty name behind the last. */
+static bool well_formed(struct slice packet, bool *extensions)
+{
+	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
+	bool user = false;
+
+	*extensions = false;
+	for (;;) {
+		struct slice name = rddr_pg_take_string(&c);
+
+		if (c.bad)
+			return false;
+		if (!name.len)
+			return user && c.left.len == 0;
+		struct slice value = rddr_pg_take_string(&c);
+
+		user |= slice_equal(name, slice_of("user")) && value.len;
+		*extensions |= name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0;
+	}
+}
+
+static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet, uint32_t version,
+				       struct rddr_modify_result *result)
+{
+	bool extensions;
+
+	if (version >> 16 != 3)
+		return reject(result, "the startup packet asks for protocol %u.%u; it has to be 3", version >> 16,
+			      version & 0xffff);
+	if (!well_formed(packet, &extensions))
+		return reject(result, "the startup packet has no proper list of parameters with a user in it");
+	s->phase = PG_PHASE_LOGIN;
+	result->consumed = packet.len;
+	if (version == PG_PROTOCOL && !extensions)
+		return RDDR_SAME_FOR_ALL;
+	negotiate(s, packet);
+	return RDDR_SEGMENTS;
+}
+
+/* A request for encryption. The client may ask once for each kind, and goes on without, or ends. */
+static enum rddr_modify refuse_encryption(struct pg_session *s, bool *asked, struct rddr_modify_result *result)
+{
+	if (*asked)
+		return reject(result, "encryption is asked for twice");
+	*asked = true;
+	s->host->emit(s->handle, RDDR_LONE, "N", 1);
+	result->consumed = 8;
+	return RDDR_SEGMENTS;
+}
+
+static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_view *view,
+				     struct rddr_modify_result *result)
+{
+	if (view->len < 4)
+		return RDDR_MODIFY_WAIT;
+	uint32_t length = pg_u32(view->data);
+
+	if (length < 8 || length > PG_STARTUP)
+		return reject(result, "the first packet says it is %d bytes long; it has to be 8 to %u", (int)length,
+			      PG_STARTUP);
+	if (view->len < 8)
+		return RDDR_MODIFY_WAIT;
+	uint32_t code = pg_u32(view->data + 4);
+
+	if (code == PG_SSL && length == 8)
+		return refuse_encryption(s, &s->after_ssl, result);
+	if (code == PG_GSSENC && length == 8)
+		return refuse_encryption(s, &s->after_gss, result);
+	if (view->len < length)
+		return RDDR_MODIFY_WAIT;
+	if (code != PG_CANCEL)
+		return startup_packet(s, (struct slice){view->data, length}, code, result);
+	if (length != 16)
+		return reject(result, "a request to cancel is %u bytes long; it has to be 16", length);
+	if (!rddr_pg_cancel_pass(s, view->data + 8))
+		return reject(result, "a request to cancel has a key that is nobody's");
+	s->phase = PG_PHASE_CANCEL;
+	result->consumed = length;
+	return RDDR_SEGMENTS;
+}
+
+/* ---- requests ---- */
+
+/* What a Parse or a Query begins with, or the statement that a Bind names. */
+static void note_text(struct pg_session *s, struct pg_request *r)
+{
+	struct pg_cursor c = {.left = {(const uint8_t *)s->fe_text, s->fe_text_len}};
+	struct slice text = c.left;
+	const char *mark = "";
+
+	if (s->fe_type == 'P') {
+		rddr_pg_take_string(&c);
+		text = c.left;
+	} else if (s->fe_type == 'B' && !r->text_len) {
+		rddr_pg_take_string(&c);
+		text = rddr_pg_take_string(&c);
+		mark = "prepared ";
+	} else if (s->fe_type != 'Q') {
+		return;
+	}
+	if (text.len && !text.data[text.len - 1])
+		text.len--;
+	int len = snprintf(r->text, sizeof(r->text), "%s%.*s", mark, (int)text.len, (const char *)text.data);
+	r->text_len = (uint8_t)((size_t)len < sizeof(r->text) ? (size_t)len : sizeof(r->text) - 1);
+}
+
+/* Bytes of the message that is under way, which are to be passed on. */
+static void pass(struct pg_session *s, const uint8_t *bytes, size_t len)
+{
+	size_t room = sizeof(s->fe_text) - s->fe_text_len;
+	bool full;
+
+	if (s->fe_type == 'Q' || s->fe_type == 'P' || s->fe_type == 'B') {
+		size_t part = len < room ? len : room;
+
+		if (part)
+			memcpy(s->fe_text + s->fe_text_len, bytes, part);
+		s->fe_text_len = (uint8_t)(s->fe_text_len + part);
+	}
+	s->fe_left -= len;
+	s->passed += len;
+	if (s->fe_left)
+		return;
+	/* It was there when the message began. */
+	struct pg_request *r = strchr("dcf", s->fe_type) ? NULL : rddr_pg_lead_request(s, &full);
+
+	if (r)
+		note_text(s, r);
+	rddr_pg_lead_passed(s, s->fe_type);
+}
+
+/* A message begins. */
+static enum rddr_modify begin(struct pg_session *s, struct slice rest, struct rddr_modify_result *result)
+{
+	struct pg_message m;
+	bool full;
+
+	switch (rddr_pg_read(rest, &m)) {
+	case PG_READ_MORE:
+		return RDDR_MODIFY_WAIT;
+	case PG_READ_BAD:
+		return reject(result, "a message of type 0x%02x says it is %d bytes long", (unsigned char)m.type,
+			      (int)pg_u32(rest.data + 1));
+	case PG_READ_OK:
+		break;
+	}
+	if (!rddr_pg_known_request(m.type)) {
+		s->fe_unknown = true;
+		return reject(result, "a message of type 0x%02x, which no client sends", (unsigned char)m.type);
+	}
+	if (!strchr("dcf", m.type) && !rddr_pg_lead_request(s, &full)) {
+		if (full)
+			return RDDR_MODIFY_HOLD;
+		return reject(result, "out of memory");
+	}
+	s->fe_type = m.type;
+	s->fe_text_len = 0;
+	s->fe_left = m.whole;
+	/* The header is there. */
+	s->fe_left -= PG_HEADER;
+	s->passed += PG_HEADER;
+	result->consumed += PG_HEADER;
+	return RDDR_SAME_FOR_ALL;
+}
+
+static enum rddr_modify requests(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	enum rddr_modify stopped = RDDR_MODIFY_WAIT;
+
+	while (result->consumed < view->len) {
+		const struct slice rest = {view->data + result->consumed, view->len - result->consumed};
+
+		if (!s->fe_left) {
+			stopped = begin(s, rest, result);
+			if (stopped != RDDR_SAME_FOR_ALL)
+				break;
+			if (!s->fe_left)
+				pass(s, NULL, 0);
+			continue;
+		}
+		size_t part = s->fe_left < rest.len ? s->fe_left : rest.len;
+
+		pass(s, rest.data, part);
+		result->consumed += part;
+	}
+	if (!result->consumed)
+		return stopped;
+	/* What came before a bad one is as good as when it had come by itself. */
+	result->why[0] = '\0';
+	return RDDR_SAME_FOR_ALL;
+}
+
+enum rddr_modify rddr_pg_front(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	enum rddr_modify what = RDDR_MODIFY_HOLD;
+
+	/* In the login nobody asked it for anything yet. */
+	if (s->phase == PG_PHASE_FIRST)
+		what = first_packet(s, view, result);
+	else if (s->phase == PG_PHASE_RUN)
+		what = requests(s, view, result);
+	else if (s->phase == PG_PHASE_CANCEL)
+		what = reject(result, "something follows a request to cancel");
+	if (what == RDDR_REJECT)
+		s->host->count(s->handle, s->fe_unknown ? RDDR_COUNTED_UNKNOWN : RDDR_COUNTED_REJECTED, 1);
+	return what;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * postgres_session.h - one session of diff-class postgres, and how its parts call each other.
+ *
+ *   postgres.c          the plugin: begin, end, denial
+ *   postgres_params.c   diff-params
+ *   postgres_front.c    what the client says: its first packets, then requests
+ *   postgres_cancel.c   keys, and requests to cancel
+ *   postgres_startup.c  the login: from the startup packet to the first ReadyForQuery of each instance
+ *   postgres_lead.c     order: leader
+ *   postgres_answer.c   what the instances say, message by message
+ *   postgres_apart.c    messages that may come anywhere
+ *   postgres_compare.c  two messages that are not the same bytes
+ *   postgres_rows.c     rows with noise in them
+ *   postgres_bag.c      rows in any order
+ *   postgres_find.c     findings
+ */
+#ifndef RDDR_POSTGRES_SESSION_H
+#define RDDR_POSTGRES_SESSION_H
+
+#include "postgres_wire.h"
+#include "rddr_diff.h"
+#include "slice.h"
+
+/* The most of one message that may come anywhere, and of those of an instance that others have not sent yet. */
+#define PG_APART_MOST (64u << 10)
+/* The most that all values of an instance's ParameterStatus in the login take. */
+#define PG_SETTINGS_MOST (16u << 10)
+/* A message longer than this is compared and let out in pieces, where nothing but its bytes count. */
+#define PG_PIECES     (128u << 10)
+#define PG_TEXT	      120u
+#define PG_REQUESTS   256u
+#define PG_TOKENS     256u
+#define PG_TOKEN_MOST 256u
+
+struct pg_params {
+	struct pg_token {
+		unsigned n;
+		struct slice text[RDDR_MAX_INSTANCES]; /* each instance's own; not terminated */
+	} * tokens;
+	unsigned n_tokens;
+	char **ignored_settings; /* names, NULL at the end; of ParameterStatus */
+	char ignored_fields[32]; /* of ErrorResponse and NoticeResponse */
+	uint32_t lead_time;	 /* ms; 0: for ever */
+	bool parallel;		 /* order: parallel */
+	bool unordered;
+	bool redact;
+	bool compare_tables; /* table OIDs */
+	bool ignore_types;   /* OIDs of types that are no part of PostgreSQL */
+};
+
+enum pg_phase {
+	PG_PHASE_FIRST,	 /* the client's first packets */
+	PG_PHASE_LOGIN,	 /* from the startup packet to ReadyForQuery */
+	PG_PHASE_RUN,	 /* everything that follows */
+	PG_PHASE_CANCEL, /* a request to cancel was passed on: nothing follows */
+};
+
+/* Messages that an instance sent and others have not yet, in their order. */
+struct pg_queue {
+	uint8_t *bytes;
+	size_t from, len, room; /* they are bytes[from] to bytes[from + len - 1] */
+};
+
+enum { PG_NOTICES, PG_SETTINGS, PG_NOTIFICATIONS, PG_QUEUES };
+
+struct pg_instance {
+	uint8_t key[8]; /* its own BackendKeyData: process, secret */
+	bool has_key;
+	bool let_in;		  /* AuthenticationOk was seen */
+	bool ready;		  /* its first ReadyForQuery was seen */
+	struct pg_queue settings; /* in the login: name and value, both terminated, of each ParameterStatus */
+	struct pg_queue apart[PG_QUEUES];
+};
+
+struct pg_request {
+	uint64_t end;	/* bytes that the many were sent up to its end, since the login; while it is open: so far */
+	uint64_t flush; /* up to its last Flush */
+	uint32_t needs; /* messages of it that are answered one by one */
+	uint32_t flush_needs; /* of them, those before the last Flush */
+	uint32_t answers;     /* that the leader gave so far to messages of it */
+	uint64_t shown;	      /* bytes of the leader's answer */
+	bool ended;	      /* by its Query, FunctionCall or Sync */
+	bool extended;
+	bool failed; /* the leader told of an error */
+	bool terminate;
+	uint8_t text_len;
+	char text[PG_TEXT]; /* of the statement; its beginning */
+};
+
+struct pg_bag; /* postgres_bag.c */
+
+struct pg_session {
+	const struct rddr_host *host;
+	struct rddr_session *handle;
+	const struct pg_params *params;
+	unsigned n;
+	bool filter;
+	bool leading;	/* instance 0 leads */
+	bool after_ssl; /* the client asked for encryption, and was told no */
+	bool after_gss;
+	bool fe_unknown; /* the client sent a message of no known type */
+	uint8_t phase;
+	size_t limit;
+	struct rddr_table *keys;
+	uint8_t client_key[8];
+	bool keyed; /* the table has it */
+
+	/* What the client is saying. */
+	size_t fe_left; /* of the message that is under way */
+	char fe_type;
+	uint8_t fe_text_len;
+	char fe_text[PG_TEXT + 64];
+	uint64_t passed; /* bytes to the many, since the login */
+
+	/* What it asked for. ring: of them, those from compared to answered were answered by the leader alone. */
+	struct pg_request *ring;
+	uint32_t room, first, count, answered;
+
+	/* The leader's stream, read ahead of what is compared. */
+	size_t scanned;	  /* bytes of its view */
+	size_t scan_left; /* of a message, behind the end of the view */
+	bool free;	  /* it asks for COPY data, or failed in the middle of a request: nobody waits for it */
+
+	/* Where the comparison stands. */
+	size_t piece_left; /* of a message that is let out in pieces */
+	char piece_type;
+	bool copy_text; /* COPY out, in the text format */
+	uint64_t rows;	/* of the result so far */
+	uint64_t statements;
+	struct pg_queue columns;  /* their names, terminated */
+	uint8_t waits[PG_QUEUES]; /* requests answered while messages of the kind waited for the others' */
+	struct pg_bag *bag;
+	struct pg_instance instance[];
+};
+
+/* One call of diff_traffic. */
+struct pg_call {
+	const struct rddr_view *views;
+	unsigned n;
+	size_t at[RDDR_MAX_INSTANCES]; /* bytes of each view that were consumed in this call */
+	struct rddr_diff_result *result;
+};
+
+static inline bool pg_present(const struct pg_call *call, unsigned i)
+{
+	return call->views[i].end != RDDR_END_ABSENT;
+}
+
+static inline struct slice pg_rest(const struct pg_call *call, unsigned i)
+{
+	const struct rddr_view *v = &call->views[i];
+
+	return (struct slice){.data = v->len > call->at[i] ? v->data + call->at[i] : NULL, .len = v->len - call->at[i]};
+}
+
+/* ---- postgres_params.c ---- */
+
+int rddr_pg_params_read(const char *json, void **out, char *err, size_t errlen);
+void rddr_pg_params_free(void *params);
+bool rddr_pg_params_ignores_setting(const struct pg_params *params, struct slice name);
+
+/* ---- queues, in postgres_apart.c ---- */
+
+/* 0 or -ENOMEM. */
+int rddr_pg_queue_put(struct pg_queue *q, struct slice bytes);
+void rddr_pg_queue_drop(struct pg_queue *q, size_t len);
+void rddr_pg_queue_free(struct pg_queue *q);
+static inline struct slice rddr_pg_queue_all(const struct pg_queue *q)
+{
+	return (struct slice){.data = q->len ? q->bytes + q->from : NULL, .len = q->len};
+}
+
+/* ---- postgres_front.c ---- */
+
+enum rddr_modify rddr_pg_front(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result);
+
+/* ---- postgres_cancel.c ---- */
+
+/* Makes the client's key and remembers the instances' under it. False: no memory, or no randomness. */
+bool rddr_pg_cancel_remember(struct pg_session *s);
+void rddr_pg_cancel_forget(struct pg_session *s);
+/* Sends each instance the request with its own key. False: the key is nobody's. */
+bool rddr_pg_cancel_pass(struct pg_session *s, const uint8_t key[8]);
+
+/* ---- postgres_startup.c ---- */
+
+enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call);
+
+/* ---- postgres_lead.c ---- */
+
+/* The request that the client's next message belongs to. NULL: no memory, or there are too many (*full). */
+struct pg_request *rddr_pg_lead_request(struct pg_session *s, bool *full);
+/* The request whose answer is being compared; NULL: none. */
+const struct pg_request *rddr_pg_lead_current(const struct pg_session *s);
+/* The client's message of that type was passed on whole. */
+void rddr_pg_lead_passed(struct pg_session *s, char type);
+/* Reads ahead in the leader's view. */
+void rddr_pg_lead_scan(struct pg_session *s, const struct rddr_view *leader);
+/* len bytes of the leader's view are consumed. */
+void rddr_pg_lead_consumed(struct pg_session *s, size_t len);
+/* ReadyForQuery agrees: the request is done with. */
+void rddr_pg_lead_done(struct pg_session *s);
+
+/* ---- postgres_answer.c ---- */
+
+enum rddr_verdict rddr_pg_answer(struct pg_session *s, struct pg_call *call);
+/* Consumes len bytes of instance i; the source's are let out, or dropped. */
+void rddr_pg_take_out(struct pg_session *s, struct pg_call *call, unsigned i, size_t len, bool release);
+
+/* ---- postgres_apart.c ---- */
+
+enum { PG_APART_OK = 0, PG_APART_DIVERGE = 1 };
+/* Takes a message of instance i, and lets out what all have sent. PG_APART_*, the finding being made. */
+int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m);
+/* A request was answered by all. */
+int rddr_pg_apart_answered(struct pg_session *s, struct pg_call *call);
+
+/* ---- postgres_compare.c ---- */
+
+/* Where two messages differ. */
+struct pg_place {
+	size_t offset;	   /* in the first one's message */
+	int column;	   /* from 1; 0: not in a column */
+	char field;	   /* of an error; 0: none */
+	struct slice a, b; /* what they have there */
+	bool null_a, null_b;
+	const char *what; /* in words, where a and b say nothing */
+};
+
+/* Whether text of instance i says the same as that of instance k, tokens apart. */
+bool rddr_pg_same_text(const struct pg_session *s, unsigned i, struct slice a, unsigned k, struct slice b);
+/* Whether a message of instance i (a) says the same as instance k's (b); both are complete and of one type. */
+bool rddr_pg_same(const struct pg_session *s, unsigned i, const struct pg_message *a, unsigned k,
+		  const struct pg_message *b, struct pg_place *place);
+
+/* ---- postgres_rows.c ---- */
+
+/* DataRow, CopyData and FunctionCallResponse where there is a filter pair: all n are complete. False: *i differs from
+ * *k at place. */
+bool rddr_pg_rows_filtered(struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned *i,
+			   unsigned *k, struct pg_place *place);
+
+/* ---- postgres_bag.c ---- */
+
+/* Rows in any order: takes what the views begin with. */
+enum pg_bag_take { PG_BAG_TOOK, PG_BAG_FULL, PG_BAG_FAILED };
+enum pg_bag_take rddr_pg_bag_row(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m);
+/* The result is over: true when every row was had by all. */
+bool rddr_pg_bag_balanced(const struct pg_session *s, unsigned *i, unsigned *k);
+bool rddr_pg_bag_empty(const struct pg_session *s);
+void rddr_pg_bag_free(struct pg_session *s);
+
+/* ---- postgres_find.c ---- */
+
+enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+/* The same, for two messages. */
+enum rddr_verdict rddr_pg_find_place(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k,
+				     const struct pg_message m[], const struct pg_place *place);
+
+#endif
