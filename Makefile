@@ -156,6 +156,7 @@ stream: $(STREAM_TESTS) $(BUILD)/rddrd $(PLUGIN_FILES) ## build and run the stre
 $(BUILD)/tests/tools/dial: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: TOOL_LIBS := $(LIBS_STEER)
+$(BUILD)/tests/tools/pg-pipeline: TOOL_LIBS := -lpq
 OTHERS := program abi
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c)) $(OTHERS:%=$(BUILD)/tests/tools/rddr-steer-%)
 $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o

@@ -10,40 +10,87 @@ pg_bin() {
 	if [[ -x /usr/lib/postgresql/$1/bin/postgres ]]; then
 		echo "/usr/lib/postgresql/$1/bin"
 	else
+		[[ -n ${PG_NPM:-} ]] || pg_npm || return
 		echo "$PG_NPM/pg$1/native/bin"
 	fi
+}
+
+# pg_npm: sets PG_NPM to a folder with what the lock file says, installed once. Two that come at once: the second waits.
+pg_npm() {
+	local cache=${RDDR_CACHE:-/var/cache/rddr-tests} key lock tmp name
+	key=$(cat "$PG_ROOT/package.json" "$PG_ROOT/package-lock.json" | sha256sum | cut -c1-16)
+	PG_NPM=$cache/postgres-$key/node_modules
+	[[ ! -d $PG_NPM ]] || return 0
+	mkdir -p "$cache" || return
+	exec {lock}>"$cache/postgres.lock"
+	flock "$lock"
+	if [[ ! -d $PG_NPM ]]; then
+		tmp=$(mktemp -d "$cache/new.XXXXXX") || return
+		cp "$PG_ROOT/package.json" "$PG_ROOT/package-lock.json" "$PG_ROOT/.npmrc" "$tmp" || return
+		if ! (cd "$tmp" && npm ci --ignore-scripts) >"$tmp/npm.log" 2>&1; then
+			say "npm: $(tail -n 20 "$tmp/npm.log")"
+			rm -rf "$tmp"
+			exec {lock}>&-
+			return 1
+		fi
+		# Archives of npm have no links; each package says which it wants.
+		for name in "$tmp"/node_modules/*/native/pg-symlinks.json; do
+			jq -r '.[] | "\(.source) \(.target)"' "$name" | while read -r source target; do
+				ln -sfr "${name%/native/*}/$source" "${name%/native/*}/$target"
+			done
+		done
+		chmod -R a+rX "$tmp"
+		chmod a+x "$tmp"/node_modules/*/native/bin/*
+		mv "$tmp" "${PG_NPM%/node_modules}" || return
+	fi
+	exec {lock}>&-
 }
 
 # pg_as CMD...: a server does not run as root.
 pg_as() { setpriv --reuid postgres --regid postgres --clear-groups -- "$@"; }
 
-# pg_init DIR VERSION [ARGS]: a data directory.
-pg_init() {
-	local dir=$1 bin
-	bin=$(pg_bin "$2")
-	shift 2
-	install -d -o postgres -g postgres -m 755 "$(dirname "$dir")" || return
-	chmod a+rx "$RDDR_TMP"
-	pg_as env -C / "$bin/initdb" -D "$dir" -U postgres -A trust --no-sync --locale=C.UTF-8 --encoding=UTF8 "$@" >"$RDDR_TMP/initdb.log" 2>&1 || {
-		tail -n 5 "$RDDR_TMP/initdb.log" >&2
+# pg_template VERSION: sets PG_TEMPLATE to a data directory of it, made once for all tests of a file.
+pg_template() {
+	local dir bin
+	dir="${BATS_FILE_TMPDIR:-$RDDR_TMP}/pg-$1"
+	PG_TEMPLATE=$dir
+	[[ ! -d $dir ]] || return 0
+	bin=$(pg_bin "$1") || return
+	install -d -o postgres -g postgres -m 700 "$dir.new" || return
+	if ! pg_reach "$dir.new" || ! pg_as env -C / "$bin/initdb" -D "$dir.new" -U postgres -A trust --no-sync --locale=C --encoding=UTF8 \
+		>"$RDDR_TMP/initdb.log" 2>&1; then
+		say "initdb: $(tail -n 5 "$RDDR_TMP/initdb.log")"
 		return 1
-	}
-	cat >>"$dir/postgresql.conf" <<-END
+	fi
+	cat >>"$dir.new/postgresql.conf" <<-END
 		listen_addresses = '127.0.0.1'
 		unix_socket_directories = ''
 		fsync = off
 		max_connections = 60
 		shared_buffers = 16MB
-		max_prepared_transactions = 4
+		max_wal_size = 128MB
 		autovacuum = off
 		log_timezone = UTC
 		timezone = UTC
-		${PG_CONF:-}
 	END
+	mv "$dir.new" "$dir"
 }
 
-# pg_clone FROM TO: the same data, sequences and OIDs.
-pg_clone() { cp -a "$1" "$2"; }
+# pg_reach PATH: the user of the servers may pass through the folders above it.
+pg_reach() {
+	local dir
+	dir=$(dirname "$1")
+	while [[ $dir != / && $dir != /tmp ]]; do
+		chmod a+x "$dir" || return
+		dir=$(dirname "$dir")
+	done
+}
+
+# pg_data I VERSION: the data directory of instance I; those of one version are clones, so that their OIDs are the same.
+pg_data() {
+	pg_template "$2" || return
+	mkdir -p "$RDDR_TMP/pg" && pg_reach "$RDDR_TMP/pg/$1" && cp -a "$PG_TEMPLATE" "$RDDR_TMP/pg/$1"
+}
 
 # pg_start I VERSION: the server of instance I, from $RDDR_TMP/pg/I, on port 5500+I.
 pg_start() {
@@ -58,25 +105,14 @@ pg_start() {
 pg_ready() { in_ns g /usr/lib/postgresql/15/bin/pg_isready -q -h 127.0.0.1 -p "$((5500 + $1))"; }
 pg_stop() { stop "pg$1" INT; }
 
-# pg_cluster VERSION...: a server of each; those of one version have clones of one directory.
+# pg_cluster VERSION...: a server of each, from clones of one data directory for each version.
 pg_cluster() {
 	local i=0 v
-	declare -A first=()
 	for v in "$@"; do
-		if [[ -z ${first[$v]:-} ]]; then
-			pg_init "$RDDR_TMP/pg/$i" "$v" || return
-			first[$v]=$i
-		else
-			pg_clone "$RDDR_TMP/pg/${first[$v]}" "$RDDR_TMP/pg/$i" || return
-		fi
+		pg_data "$i" "$v" && pg_start "$i" "$v" || return
 		i=$((i + 1))
 	done
 	PG_N=$i
-	i=0
-	for v in "$@"; do
-		pg_start "$i" "$v" || return
-		i=$((i + 1))
-	done
 }
 
 # pg_rddr [LINES]: a daemon at port 5432 in front of all of them.
