@@ -11,7 +11,9 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "access.h"
 #include "hosts.h"
+#include "log.h"
 #include "own.h"
 
 /* How many ports of the client port's group are tried in one dial. */
@@ -26,6 +28,7 @@ static const char *const outcome_names[] = {
 	[DIAL_NO_PORT] = "no-port",
 	[DIAL_NOT_PERMITTED] = "not-permitted",
 	[DIAL_LOOP] = "loop",
+	[DIAL_DENIED] = "denied",
 	[DIAL_FAILED] = "failed",
 };
 static_assert(ARRAY_LEN(outcome_names) == DIAL_OUTCOMES, "every outcome has a name");
@@ -522,19 +525,33 @@ static bool is_own(const struct dial_request *request, const struct addr *target
 	return false;
 }
 
-enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request,
-					 const struct addr *remote)
+/* One line for each decision. What is not bound yet has no port. */
+static void log_access(const struct dial *dial, const struct dial_request *request, const struct access_decision *d)
+{
+	char client[RDDR_ADDR_TEXT], destination[RDDR_ADDR_TEXT] = "-", local[RDDR_ADDR_TEXT] = "-",
+				     server[RDDR_ADDR_TEXT];
+	struct addr bound = dial->local;
+	socklen_t len = sizeof(bound);
+
+	if (dial->fd >= 0 && getsockname(dial->fd, &bound.sa, &len) < 0)
+		bound = dial->local;
+	if (request->destination && request->destination->sa.sa_family)
+		rddr_addr_format(request->destination, destination, sizeof(destination));
+	if (bound.sa.sa_family)
+		rddr_addr_format(&bound, local, sizeof(local));
+	rddr_log(d->allow ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+		 "access: %s service=%s rule=%s client=%s destination=%s local=%s server=%s client-zone=%s "
+		 "server-zone=%s",
+		 d->allow ? "allow" : "deny", request->service ? request->service : "-", d->rule,
+		 rddr_addr_format(request->client, client, sizeof(client)), destination, local,
+		 rddr_addr_format(&dial->remote, server, sizeof(server)), d->client_zone, d->server_zone);
+}
+
+static enum dial_outcome connect_from(struct dial *dial, const struct dial_request *request, const struct addr *remote)
 {
 	const struct chainer_conf *conf = dial->conf;
 	struct source source = {0};
 
-	dial->remote = *remote;
-	rddr_addr_unmap(&dial->remote);
-	remote = &dial->remote;
-	if (is_own(request, remote)) {
-		dial->error = ELOOP;
-		return DIAL_LOOP;
-	}
 	if (conf->forge_addr) {
 		struct addr client = *request->client;
 
@@ -550,4 +567,33 @@ enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_re
 		source.reuse = rddr_addr_port(&conf->local);
 	}
 	return attempt(dial, remote, &source);
+}
+
+enum dial_outcome rddr_chainer_establish(struct dial *dial, const struct dial_request *request,
+					 const struct addr *remote)
+{
+	struct access_decision decision = {.allow = true};
+
+	dial->remote = *remote;
+	dial->local = (struct addr){0};
+	rddr_addr_unmap(&dial->remote);
+	if (is_own(request, &dial->remote)) {
+		dial->error = ELOOP;
+		return DIAL_LOOP;
+	}
+	if (request->access) {
+		struct addr client = *request->client;
+
+		rddr_addr_unmap(&client);
+		decision = rddr_access_decide(request->access, &client, &dial->remote);
+	}
+	if (!decision.allow) {
+		log_access(dial, request, &decision);
+		dial->error = EACCES;
+		return DIAL_DENIED;
+	}
+	enum dial_outcome outcome = connect_from(dial, request, &dial->remote);
+	if (request->access)
+		log_access(dial, request, &decision);
+	return outcome;
 }

@@ -18,6 +18,7 @@
 #include "addr.h"
 #include "loop.h"
 
+struct access;
 struct chainer_ops;
 struct dial;
 struct host_state;
@@ -38,11 +39,12 @@ enum dial_outcome {
 	DIAL_NO_PORT,	    /* no rung of the forge-port ladder had a free port; a local error */
 	DIAL_NOT_PERMITTED, /* no right to forge; a local error */
 	DIAL_LOOP,	    /* the target is the daemon itself; a local error */
+	DIAL_DENIED,	    /* access control says no; nothing was sent; a local error */
 	DIAL_FAILED, /* any other error, in dial->error (forging between families: EAFNOSUPPORT); a local error */
 	DIAL_OUTCOMES
 };
 
-/* "connected", "refused", "unreachable", "timed-out", "no-port", "not-permitted", "loop", "failed". */
+/* "connected", "refused", "unreachable", "timed-out", "no-port", "not-permitted", "loop", "denied", "failed". */
 const char *rddr_dial_outcome_name(enum dial_outcome outcome);
 /* Whether the outcome says something of this host only, and nothing of the server. */
 bool rddr_dial_outcome_is_local(enum dial_outcome outcome);
@@ -98,6 +100,8 @@ struct dial_request {
 	const struct addr *client;	/* the lone end's address and port, for forging */
 	const struct addr *destination; /* where the client wanted to go */
 	const struct own_addrs *own;	/* NULL: none */
+	const struct access *access;	/* NULL: everything is allowed */
+	const char *service;		/* its name, for the log; NULL: none */
 };
 
 struct dial {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "config_forms.h"
 #include "log.h"
 #include "own.h"
@@ -34,6 +35,7 @@ static void free_config(struct config **owned)
 	for (size_t i = 0; i < config->n_services; i++)
 		rddr_config_service_free(config->services[i]);
 	free(config->services);
+	rddr_access_zones_free(&config->zones);
 	free(config->rules);
 	free(config->path);
 	free(config->control);
@@ -136,6 +138,7 @@ static const struct field common_list[] = {
 	{"drain", rddr_config_read_duration, offsetof(struct config, drain), &drain_bounds, false},
 	{"evidence", rddr_config_read_section, offsetof(struct config, evidence), &evidence_fields, false},
 	{"defaults", read_defaults, 0, NULL, false},
+	{"zones", rddr_config_access_zones, 0, NULL, false},
 	{"services", rddr_config_service_list, 0, NULL, true},
 };
 

@@ -18,6 +18,8 @@
 #include "log.h"
 #include "rddr_diff.h"
 
+struct access;
+struct access_zones;
 struct plugin;
 struct metrics_set;
 struct tables;
@@ -85,6 +87,8 @@ struct service {
 	struct noise_budget noise;
 	struct limits limits;
 
+	struct access *access; /* who may reach which server; NULL: everybody every one */
+
 	/* Filled by the daemon, not by the reader of the file, and released by it (see rddr_config_on_free). */
 	struct plugin *plugin;
 	const struct rddr_diff_plugin *ops;
@@ -110,7 +114,8 @@ struct config {
 	char *control;	/* path of the control socket; may be empty */
 	uint32_t drain; /* ms that sessions have to end in after SIGTERM or a takeover; 30 s */
 	struct evidence_conf evidence;
-	struct service **services; /* in the file's order */
+	struct access_zones *zones; /* NULL: none */
+	struct service **services;  /* in the file's order */
 	size_t n_services;
 	/* Every service's rules in the order in which they are matched (see rddr_config_match); pointers into the
 	 * services. */
@@ -145,8 +150,8 @@ void rddr_config_on_free(void (*fn)(struct service *service));
 int rddr_config_complain(const struct config *config, struct config_mark mark, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Logs warnings about what is allowed, and yet seldom meant: two instances that are one server, bounds that exclude each
- * other. */
+/* Logs warnings about what is allowed, and yet seldom meant: two instances that are one server, bounds that exclude
+ * each other. */
 void rddr_config_advise(const struct config *config);
 
 /*

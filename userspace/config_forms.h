@@ -24,12 +24,14 @@ void rddr_config_service_free(struct service *service);
 struct draft *rddr_config_service_draft(struct reader *r, const struct service *service);
 
 CONFIG_READ_SLOT(rddr_config_service_list); /* services: */
+CONFIG_READ_SLOT(rddr_config_access_zones); /* zones: */
 /* Of the struct service that base is: */
 CONFIG_READ_SLOT(rddr_config_service_filter);
 CONFIG_READ_SLOT(rddr_config_service_diff_class);
 CONFIG_READ_SLOT(rddr_config_service_diff_params);
 CONFIG_READ_SLOT(rddr_config_instances_read);
 CONFIG_READ_SLOT(rddr_config_intercept_read);
+CONFIG_READ_SLOT(rddr_config_access_rules);
 
 /* Reads a whole original file, whose daemon-wide keys are common. */
 void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common);

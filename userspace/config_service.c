@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access.h"
 #include "config_forms.h"
 #include "own.h"
 
@@ -17,6 +18,7 @@ void rddr_config_service_free(struct service *service)
 		free(service->instances[i].name);
 	}
 	free(service->instances);
+	rddr_access_free(&service->access);
 	free(service->rules);
 	free(service->diff_class);
 	free(service->diff_params);
@@ -184,6 +186,7 @@ static const struct field service_fields[] = {
 	{"listen", read_listen, 0, NULL, false},
 	{"intercept", rddr_config_intercept_read, 0, NULL, false},
 	{"instances", rddr_config_instances_read, 0, NULL, true},
+	{"access", rddr_config_access_rules, 0, NULL, false},
 	{"filter", rddr_config_service_filter, offsetof(struct service, filter), NULL, false},
 	{"diff-class", rddr_config_service_diff_class, 0, NULL, false},
 	{"diff-params", rddr_config_service_diff_params, 0, NULL, false},

@@ -143,6 +143,7 @@ static void count_outcome(struct rddr_session *s, const struct dial *dial, enum 
 		[DIAL_NO_PORT] = METRIC_dial_no_port,
 		[DIAL_NOT_PERMITTED] = METRIC_dial_not_permitted,
 		[DIAL_LOOP] = METRIC_dial_loop,
+		[DIAL_DENIED] = METRIC_dial_denied,
 		[DIAL_FAILED] = METRIC_dial_failed,
 	};
 	static const enum metric rungs[FORGE_PORTS] = {
@@ -231,6 +232,8 @@ void rddr_session_dial(struct rddr_session *s, unsigned i)
 		.client = &s->client,
 		.destination = &s->destination,
 		.own = &s->worker->own,
+		.access = s->service->access,
+		.service = s->service->name,
 	};
 
 	rddr_dial_init(&ep->dial);

@@ -40,6 +40,7 @@ static void test_what_is_local(void **state)
 		[DIAL_NO_PORT] = true,
 		[DIAL_NOT_PERMITTED] = true,
 		[DIAL_LOOP] = true,
+		[DIAL_DENIED] = true,
 		[DIAL_FAILED] = true,
 	};
 
