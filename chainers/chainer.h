@@ -78,6 +78,8 @@ struct chainer_conf {
 	uint8_t forge_ports;  /* how many rungs are set */
 	enum forge_port forge_port[FORGE_PORTS];
 
+	uint8_t send_proxy; /* 1, 2: the version of the PROXY header that the server is sent first; 0: none */
+
 	/* failover */
 	struct host *hosts; /* owned */
 	unsigned n_hosts;
@@ -141,6 +143,14 @@ struct dial {
  */
 enum dial_outcome rddr_chainer_connect_server(struct dial *dial, const struct chainer_conf *conf,
 					      const struct dial_request *request);
+
+/*
+ * Makes a connection that is there already the dial's, as if it had just connected: fd (the dial's from here on, closed
+ * where it is refused) is asked for both its addresses, access is checked, and it is watched. Nothing is sent. The
+ * outcome comes at once.
+ */
+enum dial_outcome rddr_chainer_adopt(struct dial *dial, const struct chainer_conf *conf,
+				     const struct dial_request *request, int fd);
 
 /* Ends a dial that is under way, without calling done. Harmless on one that is finished, or was never begun. */
 void rddr_chainer_cancel(struct dial *dial);

@@ -89,6 +89,9 @@ struct service {
 
 	struct access *access; /* who may reach which server; NULL: everybody every one */
 
+	struct prefix *balancers; /* whose connections begin with a PROXY header */
+	size_t n_balancers;
+
 	/* Filled by the daemon, not by the reader of the file, and released by it (see rddr_config_on_free). */
 	struct plugin *plugin;
 	const struct rddr_diff_plugin *ops;

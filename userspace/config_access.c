@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* zones: of the file, and access: of a service. */
+/* zones: of the file; access: and proxy-protocol: of a service. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,9 @@
 #include "access.h"
 #include "config_forms.h"
 #include "own.h"
+
+/* The most prefixes that a service trusts. */
+#define BALANCERS 64
 
 /* ---- zones ---- */
 
@@ -39,26 +42,31 @@ static bool read_zone(struct reader *r, const struct node *node, const struct pl
 	return true;
 }
 
-static void read_prefix(struct reader *r, const struct node *node, const struct place *place, int zone)
+/* False after a report. */
+static bool parse_prefix(struct reader *r, const struct node *node, const struct place *place, struct prefix *out)
 {
 	const char *text = rddr_config_read_text(r, node, place, 100);
+	int err = text ? rddr_prefix_parse(text, out) : 0;
+
+	if (err == -ERANGE)
+		rddr_config_read_fault(r, node->mark, place, "%s: has bits behind its length", text);
+	else if (err)
+		rddr_config_read_fault(r, node->mark, place, "wants a prefix, is \"%s\"", text);
+	return text && !err;
+}
+
+static void read_prefix(struct reader *r, const struct node *node, const struct place *place, int zone)
+{
 	struct prefix prefix;
 	int other = 0, err;
 
-	if (!text)
+	if (!parse_prefix(r, node, place, &prefix))
 		return;
-	err = rddr_prefix_parse(text, &prefix);
-	if (err) {
-		rddr_config_read_fault(r, node->mark, place,
-				       err == -ERANGE ? "%s: has bits behind its length" : "wants a prefix, is \"%s\"",
-				       text);
-		return;
-	}
 	err = rddr_access_zone_prefix(r->config->zones, zone, &prefix, &other);
 	if (err == -ENOMEM)
 		r->oom = true;
 	else if (err == -EEXIST)
-		rddr_config_read_fault(r, node->mark, place, "%s: is in the zone %s already", text,
+		rddr_config_read_fault(r, node->mark, place, "%s: is in the zone %s already", node->text,
 				       rddr_access_zone_name(r->config->zones, other));
 	else if (err)
 		rddr_config_read_fault(r, node->mark, place, "more than %d prefixes in all zones", ACCESS_PREFIXES);
@@ -248,4 +256,35 @@ void rddr_config_access_rules(struct reader *r, const struct node *node, const s
 
 		read_rule(r, item, &at, service->access);
 	}
+}
+
+/* ---- proxy-protocol ---- */
+
+static void read_from(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		      void *base)
+{
+	struct service *service = base;
+	struct items items;
+
+	(void)field;
+	if (!rddr_config_read_items(r, node, place, BALANCERS, &items))
+		return;
+	service->balancers = calloc(items.n, sizeof(*service->balancers));
+	r->oom = r->oom || !service->balancers;
+	for (size_t i = 0; i < items.n && !r->oom; i++) {
+		struct place at;
+		const struct node *item = rddr_config_read_item(&items, i, place, &at);
+
+		if (parse_prefix(r, item, &at, &service->balancers[service->n_balancers]))
+			service->n_balancers++;
+	}
+}
+
+void rddr_config_access_balancers(struct reader *r, const struct node *node, const struct place *place,
+				  const struct field *field, void *base)
+{
+	static const struct field fields[] = {{"from", read_from, 0, NULL, true}};
+
+	(void)field;
+	rddr_config_read_mapping(r, node, place, FIELDS(fields), base);
 }

@@ -60,6 +60,9 @@ static void check_names(struct reader *r, const struct service *service, const s
 /* Whether clients of this family can come to the service. */
 static bool serves_family(const struct service *service, sa_family_t family)
 {
+	/* Whom a balancer speaks for is not known before it does. */
+	if (service->n_balancers)
+		return false;
 	for (size_t i = 0; i < service->n_rules; i++) {
 		if (service->rules[i].destination.family == family)
 			return true;

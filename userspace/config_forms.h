@@ -32,6 +32,7 @@ CONFIG_READ_SLOT(rddr_config_service_diff_params);
 CONFIG_READ_SLOT(rddr_config_instances_read);
 CONFIG_READ_SLOT(rddr_config_intercept_read);
 CONFIG_READ_SLOT(rddr_config_access_rules);
+CONFIG_READ_SLOT(rddr_config_access_balancers);
 
 /* Reads a whole original file, whose daemon-wide keys are common. */
 void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common);

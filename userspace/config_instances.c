@@ -118,6 +118,18 @@ static void read_forge_port(struct reader *r, const struct node *node, const str
 	}
 }
 
+static const struct word proxy_versions[] = {{"v1", 1, false}, {"v2", 2, false}, {NULL, 0, false}};
+
+static void read_send_proxy(struct reader *r, const struct node *node, const struct place *place,
+			    const struct field *field, void *base)
+{
+	int version = 0;
+
+	(void)field;
+	if (rddr_config_read_word(r, node, place, proxy_versions, &version))
+		((struct instance *)base)->chainer.send_proxy = (uint8_t)version;
+}
+
 static const struct bounds ports = {1, UINT16_MAX}, timeouts = {10, 600 * 1000}, downs = {1000, 24 * 3600 * 1000},
 			   attempts = {1, 1000};
 
@@ -132,6 +144,7 @@ static const struct field instance_fields[] = {
 	{"down-for", rddr_config_read_duration, offsetof(struct instance, chainer.down_for), &downs, false},
 	{"attempts", rddr_config_read_u32, offsetof(struct instance, chainer.attempts), &attempts, false},
 	{"rotate", rddr_config_read_bool, offsetof(struct instance, chainer.rotate), NULL, false},
+	{"send-proxy", read_send_proxy, 0, NULL, false},
 	{"forge-addr", rddr_config_read_bool, offsetof(struct instance, chainer.forge_addr), NULL, false},
 	{"forge-port", read_forge_port, 0, NULL, false},
 	{"forge-fallback", rddr_config_read_bool, offsetof(struct instance, chainer.forge_fallback), NULL, false},

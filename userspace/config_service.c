@@ -19,6 +19,7 @@ void rddr_config_service_free(struct service *service)
 	}
 	free(service->instances);
 	rddr_access_free(&service->access);
+	free(service->balancers);
 	free(service->rules);
 	free(service->diff_class);
 	free(service->diff_params);
@@ -187,6 +188,7 @@ static const struct field service_fields[] = {
 	{"intercept", rddr_config_intercept_read, 0, NULL, false},
 	{"instances", rddr_config_instances_read, 0, NULL, true},
 	{"access", rddr_config_access_rules, 0, NULL, false},
+	{"proxy-protocol", rddr_config_access_balancers, 0, NULL, false},
 	{"filter", rddr_config_service_filter, offsetof(struct service, filter), NULL, false},
 	{"diff-class", rddr_config_service_diff_class, 0, NULL, false},
 	{"diff-params", rddr_config_service_diff_params, 0, NULL, false},

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "greeting.h"
 #include "log.h"
 #include "metrics.h"
 #include "own.h"
@@ -152,7 +153,10 @@ static void begin(struct listener *l, int fd, const struct addr *peer)
 		return;
 	}
 	w->fds_used += service->n_instances + 1;
-	rddr_session_begin_incoming(w, config, service, fd, &client, &destination);
+	if (rddr_greeting_expected(service, &client))
+		rddr_greeting_begin(w, config, service, fd, &client, &destination);
+	else
+		rddr_session_begin_incoming(w, config, service, fd, &client, &destination);
 }
 
 static void on_connection(void *ctx, unsigned events)

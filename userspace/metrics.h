@@ -67,6 +67,8 @@
 	X(plugin_logins_refused, "logins that the plugin refused")                                                     \
 	X(offloaded, "computations done off the workers")                                                              \
 	X(offload_refused, "computations refused because too many waited")                                             \
+	X(proxy_accepted, "connections that began with a PROXY header")                                                \
+	X(proxy_refused, "connections of balancers refused for want of a PROXY header")                                \
 	X(hosts_failed, "failover: hosts that failed and were marked as down")                                         \
 	X(hosts_skipped, "failover: hosts passed over because they were down")                                         \
 	X(hosts_cleared, "failover: dials that found every host down and tried them anew")                             \

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "greeting.h"
 #include "listener.h"
 #include "log.h"
 #include "metrics.h"
@@ -205,7 +206,7 @@ static void tell_drained(struct worker *w)
 {
 	loop_fn fn = w->drained;
 
-	if (!w->draining || w->n_sessions || !fn)
+	if (!w->draining || w->n_sessions || w->greetings || !fn)
 		return;
 	w->drained = NULL;
 	rddr_loop_timer_cancel(w->loop, &w->drain);
@@ -219,6 +220,7 @@ void rddr_worker_ended(struct worker *w)
 
 static void close_sessions(struct worker *w)
 {
+	rddr_greeting_close_all(w);
 	while (w->sessions)
 		rddr_session_close(w->sessions, SESSION_END_DRAINED);
 }
@@ -243,7 +245,7 @@ static void do_drain(void *ctx)
 	rddr_listener_empty(w);
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
-	if (w->n_sessions)
+	if (w->n_sessions || w->greetings)
 		rddr_loop_timer_set(w->loop, &w->drain, rddr_loop_now(w->loop) + e->limit);
 	errand_free(e);
 	tell_drained(w);

@@ -19,6 +19,7 @@
 
 #define WORKERS_MAX 64
 
+struct greeting;
 struct listener;
 struct metrics_set;
 struct rddr_session;
@@ -39,6 +40,7 @@ struct worker {
 	struct own_addrs own;
 
 	struct listener *listeners;
+	struct greeting *greetings; /* connections whose PROXY header is awaited */
 	struct rddr_session *sessions;
 	uint64_t n_sessions, session_numbers;
 

@@ -37,11 +37,8 @@ static void test_names(void **state)
 static void test_what_is_local(void **state)
 {
 	static const bool local[DIAL_OUTCOMES] = {
-		[DIAL_NO_PORT] = true,
-		[DIAL_NOT_PERMITTED] = true,
-		[DIAL_LOOP] = true,
-		[DIAL_DENIED] = true,
-		[DIAL_FAILED] = true,
+		[DIAL_NO_PORT] = true, [DIAL_NOT_PERMITTED] = true, [DIAL_LOOP] = true,
+		[DIAL_DENIED] = true,  [DIAL_FAILED] = true,
 	};
 
 	(void)state;
@@ -410,6 +407,46 @@ static void test_no_descriptor(void **state)
 	run_end(&run);
 }
 
+static void test_adopt(void **state)
+{
+	struct addr server = at("127.0.0.1"), client = at("127.0.0.1:9"), destination = at("127.0.0.1:8"), from;
+	struct chainer_conf conf = to(&server);
+	struct run run;
+
+	(void)state;
+	NEED_OWN_NET();
+	_held_fd_ int listener = listen_at(&server);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, &server.sa, rddr_addr_len(&server)), -1);
+	assert_int_equal(errno, EINPROGRESS);
+	_held_fd_ int accepted = accept_from(listener, &from);
+
+	run_begin(&run);
+	const struct dial_request request = {.loop = run.loop, .client = &client, .destination = &destination};
+	assert_int_equal(rddr_chainer_adopt(&run.dial, &conf, &request, fd), DIAL_CONNECTED);
+	assert_int_equal(run.dial.fd, fd);
+	assert_true(rddr_addr_equal(&run.dial.local, &from));
+	assert_true(rddr_addr_equal(&run.dial.remote, &server));
+	assert_int_not_equal(run.dial.watch.slot, 0);
+	run_end(&run);
+
+	/* What is not connected, or no connection of the Internet's, is refused and closed. */
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	_held_fd_ int other = pair[1];
+	const int bad[] = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[0]};
+	const int errors[] = {ENOTCONN, EAFNOSUPPORT};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		run_begin(&run);
+		assert_int_equal(rddr_chainer_adopt(&run.dial, &conf, &(struct dial_request){.loop = run.loop}, bad[i]),
+				 DIAL_FAILED);
+		assert_int_equal(run.dial.error, errors[i]);
+		assert_int_equal(run.dial.fd, -1);
+		assert_int_equal(fcntl(bad[i], F_GETFD), -1);
+		run_end(&run);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_dial_again),
 		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_local_port_shared),
 		cmocka_unit_test(test_connected_to_itself),
