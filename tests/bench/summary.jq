@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Lines "system workload requests microseconds bytes p50 p99 errors cpu" and "system idle bytes" become medians over the rounds,
-# and ratios to HAProxy in the same run.
+# and ratios to the base in the same run: HAProxy in its mode, or an empty table of tokens.
 def median: sort | if length == 0 then null elif length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 def round3: if . == null then null else . * 1000 | round / 1000 end;
 def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b | round3 end;
@@ -21,5 +21,5 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b
 			errors: (map(.errors) | add) } }) | from_entries) }]
 	+ [{ key: "idle", value: ([$lines[] | select(.[1] == "idle") | { key: .[0], value: { bytes_per_session: (.[2] | tonumber) } }] | from_entries) }]
 	| from_entries) }
-| .results |= map_values(.haproxy as $h | map_values(. as $r | . + { to_haproxy: (
+| .results |= map_values((.haproxy // .["haproxy-http"] // .["tokens-0"]) as $h | map_values(. as $r | . + { to_base: (
 	$r | with_entries(select(.key != "rounds" and .key != "errors") | .value = ratio(.value; $h[.key]))) }))
