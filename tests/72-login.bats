@@ -2,113 +2,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck disable=SC2119,SC2120,SC2030,SC2031 # bats runs each test in a shell of its own
 # A web application with a login, three times: session cookies, CSRF tokens and addresses that each instance draws for itself. People log in, post forms
-# and log out, in curl and in Chromium; each instance gets its own tokens back.
+# and log out, in curl; each instance gets its own tokens back. 76-browser.bats has the same in Chromium.
 
 bats_require_minimum_version 1.5.0
 load lib
 load apps/lib
+load apps/notebook
 
 setup() { apps_up; }
 teardown() { topology_down; }
-
-# The fields that are every instance's own, for a service without a filter pair.
-FIELDS='diff-params:
-  fields:
-    - { cookie: connect.sid, action: token }
-    - { header: ETag, action: translate }
-    - { header: Location, action: token }
-    - { line: '\''name="_csrf" value="([^"]+)"'\'', action: token }
-    - { line: '\''/notes/([0-9a-f-]{36})'\'', action: token }
-    - { line: '\''\?share=([A-Za-z0-9_-]+)"'\'', action: ignore }
-    - { pointer: /id, action: token }
-    - { pointer: /links/self, action: token }'
-
-# notebooks [MILLISECONDS]: the three.
-notebooks() {
-	local port
-	for port in 7001 7002 7003; do
-		start_node "notebook-$port" 127.0.0.1 "$port" login/server.js 127.0.0.1 "$port" "$@"
-	done
-}
-
-# Half of a short list of links to notes is the notes' own names.
-with_pair() { rddr < <(service notes 7000 $'diff-class: http\nfilter: true\nnoise: { share: 50% }' 7001 7002 7003); }
-with_fields() { rddr < <(service notes 7000 $'diff-class: http\n'"$FIELDS" 7001 7002 7003); }
-
-HERE=http://127.0.0.1:7000
-
-# visit ARGS...: curl with the visitor's cookies; what is seen is in $RDDR_TMP/page.
-visit() {
-	fetch -b "$RDDR_TMP/jar" -c "$RDDR_TMP/jar" -o "$RDDR_TMP/page" -D "$RDDR_TMP/head" -w '%{http_code}' "$@" >"$RDDR_TMP/code"
-}
-saw() {
-	if ! [[ $(cat "$RDDR_TMP/code") == "$1" ]] || ! grep -qF -- "$2" "$RDDR_TMP/page"; then
-		say "not $1 with '$2':"
-		cat "$RDDR_TMP/head" "$RDDR_TMP/page" >&2
-		told
-		return 1
-	fi
-}
-# The evidence, where there is a daemon.
-told() { ! alive rddrd || ctl --json evidence | jq -c '.evidence[] | {where, why, minority, request, seen: [.instances[].excerpt]}' >&2; }
-form_token() { sed -n '0,/_csrf/s/.*name="_csrf" value="\([^"]*\)".*/\1/p' "$RDDR_TMP/page"; }
-
-# someone NAME: all that the application can do.
-someone() {
-	local token id i
-	rm -f "$RDDR_TMP/jar"
-	visit "$HERE/"
-	saw 200 "<h1>Log in</h1>"
-	token=$(form_token)
-	[[ $token =~ ^[0-9a-f]{48}$ ]]
-	# A form that is not from here, and a wrong password.
-	visit --data-urlencode "_csrf=${token//[0-9]/a}" --data-urlencode "user=$1" --data-urlencode "password=password of $1" "$HERE/login"
-	saw 403 "not from here"
-	visit --data-urlencode "_csrf=$token" --data-urlencode "user=$1" --data-urlencode "password=wrong" "$HERE/login"
-	saw 403 "not right"
-	visit -L --data-urlencode "_csrf=$token" --data-urlencode "user=$1" --data-urlencode "password=password of $1" "$HERE/login"
-	saw 200 "<h1>Notes of $1</h1>"
-	token=$(form_token)
-	for i in 1 2 3; do
-		visit -L --data-urlencode "_csrf=$token" --data-urlencode "text=note $i & <more>" "$HERE/notes"
-		saw 200 "<p class=\"note\">note $i &#38; &#60;more&#62;</p>"
-		id=$(sed -n 's|.*action="/notes/\([^/]*\)/remove".*|\1|p' "$RDDR_TMP/page")
-		[[ $id =~ ^[0-9a-f-]{36}$ ]]
-	done
-	# The token in a header, the note's name in a JSON body and in an answer.
-	visit -H "X-CSRF-Token: $token" -H "Content-Type: application/json" -d "{ \"text\": \"by a script\", \"tags\": [\"a\", \"b\"] }" "$HERE/api/notes"
-	saw 201 '"text":"by a script"'
-	visit "$HERE$(jq -r .links.self "$RDDR_TMP/page")"
-	saw 200 '<p class="note">by a script</p>'
-	visit -H "X-CSRF-Token: $token" -H "Content-Type: application/json" -d "{\"id\":\"$id\"}" "$HERE/api/remove"
-	saw 200 '{"removed":true}'
-	visit "$HERE/notes/$id"
-	saw 404 "No such note"
-	visit "$HERE/notes"
-	saw 200 "note 2"
-	run -1 grep "note 3" "$RDDR_TMP/page"
-	visit --data-urlencode "_csrf=$token" "$HERE/logout"
-	saw 303 ""
-	visit -L "$HERE/notes"
-	saw 200 "<h1>Log in</h1>"
-}
-
-# browser: somebody else at the same, in Chromium. Its log is shown where it fails.
-browser() {
-	if ! NODE_PATH="$APPS/node_modules" HOME="$RDDR_TMP" in_ns "${2:-g}" timeout -k 10 300 \
-		node "$APPS_ROOT/login/browser.js" "${1:-$HERE}" "$RDDR_TMP/profile" user7 >"$RDDR_TMP/browser.log" 2>&1; then
-		cat "$RDDR_TMP/browser.log"
-		told
-		return 1
-	fi
-	grep -qx "all right" "$RDDR_TMP/browser.log"
-}
 
 @test "the application works by itself" {
 	notebooks
 	HERE=http://127.0.0.1:7001
 	someone ann
-	browser "$HERE"
 }
 
 @test "with the filter pair: curl" {
@@ -120,25 +27,11 @@ browser() {
 	(($(counter notes plugin_tokens_learnt) > 0 && $(counter notes plugin_tokens_replaced) > 0))
 }
 
-@test "with the filter pair: Chromium" {
-	notebooks
-	with_pair
-	browser
-	untroubled notes
-}
-
 @test "without it, with the token fields declared: curl" {
 	notebooks
 	with_fields
 	someone ann
 	someone bob
-	untroubled notes
-}
-
-@test "without it, with the token fields declared: Chromium" {
-	notebooks
-	with_fields
-	browser
 	untroubled notes
 }
 

@@ -8,20 +8,33 @@ APPS_ROOT="$RDDR_ROOT/tests/apps"
 APP_SECRET="takings-$(cksum <<<"$RDDR_T$BASHPID" | cut -d' ' -f1)-of-the-house"
 export APP_SECRET
 
-# apps_install: sets APPS to a folder whose node_modules is what the lock file says. Two that come at once: the second waits.
+# _npm_ci DIRECTORY: a registry may be slow to answer, or not do so at all for a moment.
+_npm_ci() {
+	local try
+	for try in 1 2 3; do
+		(cd "$1" && npm ci --ignore-scripts --prefer-offline) >"$1/npm.log" 2>&1 && return
+		echo "attempt $try failed" >>"$1/npm.log"
+	done
+	return 1
+}
+
+# apps_install: sets APPS to a folder in the build directory whose node_modules is what the lock file says. Two that come at once: the second waits.
 apps_install() {
-	local cache=${RDDR_CACHE:-/var/cache/rddr-tests} key lock tmp
+	local build=${RDDR_BUILD%/san} key lock tmp
 	key=$(cat "$APPS_ROOT/package.json" "$APPS_ROOT/package-lock.json" | sha256sum | cut -c1-16)
-	APPS=$cache/apps-$key
+	APPS=$build/apps-$key
 	[[ ! -d $APPS ]] || return 0
-	mkdir -p "$cache" || return
-	exec {lock}>"$cache/lock"
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+		say "node and npm are wanted, and are not there: see tests/packages, and run 'make deps'"
+		return 1
+	fi
+	exec {lock}>"$build/apps.lock"
 	flock "$lock"
 	if [[ ! -d $APPS ]]; then
-		tmp=$(mktemp -d "$cache/new.XXXXXX") || return
+		tmp=$(mktemp -d "$build/apps-new.XXXXXX") || return
 		cp "$APPS_ROOT/package.json" "$APPS_ROOT/package-lock.json" "$APPS_ROOT/.npmrc" "$tmp" || return
-		if ! (cd "$tmp" && npm ci --ignore-scripts) >"$tmp/npm.log" 2>&1 || ! mv "$tmp" "$APPS"; then
-			say "npm: $(tail -n 20 "$tmp/npm.log")"
+		if ! _npm_ci "$tmp" || ! mv "$tmp" "$APPS"; then
+			say "npm could not install what tests/apps/package-lock.json names: $(tail -n 20 "$tmp/npm.log")"
 			rm -rf "$tmp"
 			exec {lock}>&-
 			return 1
@@ -36,17 +49,22 @@ apps_up() {
 	topology_up 0
 }
 
-# start_node NAME ADDRESS PORT SCRIPT ARGS...: in the gateway's namespace; back when it listens. SCRIPT is looked for in tests/apps.
-start_node() {
-	local name=$1 address=$2 port=$3 script=$4
-	shift 4
+# begin_node NAME SCRIPT ARGS...: in the gateway's namespace. SCRIPT is looked for in tests/apps.
+begin_node() {
+	local name=$1 script=$2
+	shift 2
 	spawn "$name" g env NODE_PATH="$APPS/node_modules" NODE_ENV=production APP_NAME="$name" APP_DATA="${APP_DATA:-$RDDR_TMP}" \
-		node "$APPS_ROOT/$script" "$@" || return
-	if ! wait_tcp g "$address" "$port"; then
-		say "$name: $(tail -n 20 "$RDDR_TMP/$name.log")"
+		node "$APPS_ROOT/$script" "$@"
+}
+# await_node NAME ADDRESS PORT: until it listens.
+await_node() {
+	if ! wait_tcp g "$2" "$3"; then
+		say "$1: $(tail -n 20 "$RDDR_TMP/$1.log")"
 		return 1
 	fi
 }
+# start_node NAME ADDRESS PORT SCRIPT ARGS...: both.
+start_node() { begin_node "$1" "${@:4}" && await_node "$1" "$2" "$3"; }
 
 # fetch ARGS...: curl from where the servers are. A path is sent as it is written.
 fetch() { in_ns g curl -sS --path-as-is --max-time "$((60 * RDDR_PATIENCE))" "$@"; }
