@@ -66,7 +66,7 @@ static const char *in_extension(struct chunks *c, uint8_t byte)
 	else if (begun && byte == '\r')
 		c->state = SIZE_LF;
 	else if (begun && byte == ';')
-		c->state = EXTENSION;
+		return "a chunk with more than one extension"; /* llhttp 8.1 does not take it, others do */
 	else if (c->state == EXTENSION_NAME && byte == '=')
 		c->state = EXTENSION_EQUALS;
 	else

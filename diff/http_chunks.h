@@ -2,9 +2,9 @@
 /*
  * http_chunks.h - the chunked transfer coding, strictly.
  *
- * Sizes are hexadecimal digits and nothing else, lines end with CRLF, extensions hold no white space, trailers have the
- * form of headers and name none that decides about framing. Whatever is not so is refused, because servers differ in
- * what they make of it. What extensions and trailers say is dropped.
+ * Sizes are hexadecimal digits and nothing else, lines end with CRLF, a chunk has one extension at most, without white
+ * space, trailers have the form of headers and name none that decides about framing. Whatever is not so is refused,
+ * because servers differ in what they make of it. What extensions and trailers say is dropped.
  */
 #ifndef RDDR_HTTP_CHUNKS_H
 #define RDDR_HTTP_CHUNKS_H

@@ -233,13 +233,23 @@ static void the_next_request_waits_for_the_answer(void **state)
 
 static void bad_chunks_reach_nobody(void **state)
 {
-	struct rddr_session s;
+	static const char *const bad[] = {
+		"5\r\nhello\r\n0x0\r\n\r\n",
+		"5;a=N;a\r\nhello\r\n0\r\n\r\n",
+		"5;a;b=1\r\nhello\r\n0\r\n\r\n",
+	};
 
 	(void)state;
-	assert_false(fake_modify(
-		ask(&s, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0x0\r\n\r\n")));
-	assert_int_equal(s.out[0].len, 0);
-	fake_end(&s);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct rddr_session s;
+		char text[256];
+
+		snprintf(text, sizeof(text), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+			 bad[i]);
+		assert_false(fake_modify(ask(&s, text)));
+		assert_int_equal(s.out[0].len, 0);
+		fake_end(&s);
+	}
 }
 
 static void denials_fit_where_the_answer_stands(void **state)
