@@ -11,6 +11,7 @@ CC := gcc
 CLANG := clang
 BPFTOOL := /usr/sbin/bpftool
 PREFIX := /usr
+UNITDIR := $(PREFIX)/lib/systemd/system
 DESTDIR :=
 BUILD := build$(if $(SAN),/san)
 Q := $(if $(V),,@)
@@ -31,6 +32,9 @@ LDFLAGS += -fsanitize=address,undefined
 else
 CFLAGS += -fstack-protector-strong -D_FORTIFY_SOURCE=2
 endif
+# A distribution's.
+CFLAGS += $(EXTRA_CFLAGS)
+LDFLAGS += $(EXTRA_LDFLAGS)
 LIBS_DAEMON := -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
 LIBS_PLUGIN := -Wl,--as-needed -ljson-c
@@ -277,18 +281,35 @@ bench: deps ## compare with nothing, HAProxy and nginx in between
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
 
 SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
+# What they share, and what the units run.
+SCRIPT_PARTS := $(filter-out $(SCRIPTS:%=scripts/%) scripts/service scripts/systemd,$(wildcard scripts/*))
 MAN_PAGES := $(wildcard docs/*.[1-8])
+COMPLETED := rddrd rddrctl rddr-steer $(SCRIPTS)
+SHARE := $(DESTDIR)$(PREFIX)/share
 .PHONY: install
 install: all ## install under $(PREFIX) (DESTDIR is honoured)
-	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include share/doc/rddr) \
-		$(foreach n,$(sort $(patsubst .%,%,$(suffix $(MAN_PAGES)))),$(DESTDIR)$(PREFIX)/share/man/man$(n))
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include) $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/default \
+		$(addprefix $(SHARE)/,doc/rddr/examples doc/rddr-dev/examples bash-completion/completions) \
+		$(foreach n,$(sort $(patsubst .%,%,$(suffix $(MAN_PAGES)))),$(SHARE)/man/man$(n))
 	$(Q)install -m 755 $(BUILD)/rddrctl $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install -m 755 $(BUILD)/rddrd $(BUILD)/rddr-steer $(SCRIPTS:%=scripts/%) $(DESTDIR)$(PREFIX)/sbin/
 	$(Q)install -m 644 $(PLUGIN_FILES) $(DESTDIR)$(PREFIX)/lib/rddr/diff/
-	$(Q)install -m 644 $(filter-out $(SCRIPTS:%=scripts/%),$(wildcard scripts/*)) $(DESTDIR)$(PREFIX)/lib/rddr/
+	$(Q)install -m 644 $(SCRIPT_PARTS) $(DESTDIR)$(PREFIX)/lib/rddr/
+	$(Q)install -m 755 scripts/service $(DESTDIR)$(PREFIX)/lib/rddr/
+	$(Q)install -m 644 $(wildcard scripts/systemd/*.service) $(DESTDIR)$(UNITDIR)/
+	$(Q)[ -e $(DESTDIR)/etc/default/rddr ] || install -m 644 scripts/systemd/rddr.default $(DESTDIR)/etc/default/rddr
 	$(Q)install -m 644 diff/rddr_diff.h $(DESTDIR)$(PREFIX)/include/
-	$(Q)install -m 644 README.md LICENSE CHANGELOG.md diff/skeleton.c $(DESTDIR)$(PREFIX)/share/doc/rddr/
-	$(Q)$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(m)))/ &&) true
+	$(Q)install -m 644 README.md LICENSE CHANGELOG.md $(SHARE)/doc/rddr/
+	$(Q)install -m 644 $(wildcard docs/examples/*.yaml) $(SHARE)/doc/rddr/examples/
+	$(Q)install -m 644 diff/skeleton.c $(SHARE)/doc/rddr-dev/examples/
+	$(Q)install -m 644 docs/completion.bash $(SHARE)/bash-completion/completions/rddrd
+	$(Q)$(foreach p,$(filter-out rddrd,$(COMPLETED)),ln -sf rddrd $(SHARE)/bash-completion/completions/$(p) &&) true
+	$(Q)$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(SHARE)/man/man$(patsubst .%,%,$(suffix $(m)))/ &&) true
+
+# From a copy of the tree, so that nothing is written into it: $(BUILD)/deb/*.deb. DEB_VERSION=V builds it as another version.
+.PHONY: deb
+deb: ## build Debian packages into build/deb (debian/)
+	$(Q)BUILD=$(BUILD) RDDR_DEB_VERSION=$(or $(DEB_VERSION),$(VERSION)) debian/build-packages
 
 .PHONY: clean
 clean: ## remove everything that was built

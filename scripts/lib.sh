@@ -4,7 +4,7 @@
 # namespace, finding it again, changing it with the undo armed first, and the record of what has to be put back.
 #
 # What is ours is known by its tag, not by the record: routes and rules by their protocol number, filters by their
-# handle. The record (one file for a pin directory in a network namespace, under /run/rddr) only holds what a tag
+# handle. The record (one file for a pin directory in a network namespace, under /run/rddr-steer) only holds what a tag
 # cannot say: the queueing disciplines, directories and mounts that we made, and the old values of sysctls.
 
 set -euo pipefail
@@ -24,7 +24,8 @@ PREF=133          # of the filters
 HANDLE=0x52444452 # their tag: "RDDR"
 
 BPFFS=/sys/fs/bpf
-STATE_DIR=${RDDR_STATE_DIR:-/run/rddr}
+# Not the daemon's own directory: whoever may write here decides what rddr-detach does as root.
+STATE_DIR=${RDDR_STATE_DIR:-/run/rddr-steer}
 PIN_DIR=""
 STATE=""        # the record's path
 # shellcheck disable=SC2034 # used by the scripts
@@ -445,6 +446,24 @@ remove_directory() {
 	if [[ -z $(find "$1" -mindepth 1 -maxdepth 1 -print -quit) ]]; then
 		change rmdir rmdir -- "$1"
 	fi
+}
+
+# open_bpffs GROUP: the group can reach what it is let open below the bpf file system, when only root could.
+open_bpffs() {
+	local mode group
+	is_bpffs "$BPFFS" && [[ $PIN_DIR == "$BPFFS"/* ]] || return 0
+	read -r mode group < <(stat -c '%a %g' -- "$BPFFS")
+	(((8#$mode & 8#011) == 0)) || return 0
+	record opened "$BPFFS" "$mode" "$group"
+	arm close_bpffs "$BPFFS" "$mode" "$group"
+	change bpffs chgrp -- "$1" "$BPFFS"
+	change bpffs chmod g+x -- "$BPFFS"
+}
+# close_bpffs DIR MODE GROUP: as it was; unless it is mounted no more.
+close_bpffs() {
+	is_bpffs "$1" || return 0
+	change bpffs chgrp -- "$3" "$1"
+	change bpffs chmod "$2" -- "$1"
 }
 
 # --- rddr-steer ------------------------------------------------------------------------------------------------------

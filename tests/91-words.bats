@@ -39,10 +39,11 @@ readme_gateway() {
 # in_gateway CMD: in the gateway, with places of its own for what the README's commands name.
 in_gateway() {
 	in_ns g unshare --mount bash -euc '
-		mkdir -p "$RDDR_TMP/etc" "$RDDR_TMP/run" "$RDDR_TMP/log" "$RDDR_TMP/pins"
-		mkdir -p /run/rddr /etc/rddr
+		mkdir -p "$RDDR_TMP/etc" "$RDDR_TMP/run" "$RDDR_TMP/steer" "$RDDR_TMP/log" "$RDDR_TMP/pins"
+		mkdir -p /run/rddr /run/rddr-steer /etc/rddr
 		mount --bind "$RDDR_TMP/etc" /etc/rddr
 		mount --bind "$RDDR_TMP/run" /run/rddr
+		mount --bind "$RDDR_TMP/steer" /run/rddr-steer
 		mount --bind "$RDDR_TMP/log" /var/log
 		mountpoint -q "$RDDR_TMP/pins" || mount -t bpf bpf "$RDDR_TMP/pins"
 		mount --bind "$RDDR_TMP/pins" /sys/fs/bpf

@@ -13,6 +13,7 @@
 #include "evidence.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "offload.h"
 #include "own.h"
 #include "plugin.h"
@@ -258,6 +259,7 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 	d->ending = true;
 	log_info("daemon: %s; sessions have %u ms to end", hand_over ? "another daemon takes over" : "ends",
 		 d->config->drain);
+	rddr_notify_ending(hand_over);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_set_steering(d->workers[w], NULL);
 	if (d->steering && !hand_over)
@@ -420,6 +422,7 @@ int rddr_daemon_run(struct daemon *d)
 {
 	log_info("daemon: rddrd " RDDR_VERSION " runs config=%s services=%zu workers=%u pid=%d", d->config->path,
 		 d->config->n_services, d->n_workers, (int)getpid());
+	rddr_notify_begin(d);
 	return rddr_loop_run(d->loop);
 }
 

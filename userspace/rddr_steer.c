@@ -19,6 +19,7 @@
 #define TAKES_CONFIG (1u << 0)
 #define WANTS_CONFIG (1u << 1)
 #define TAKES_JSON   (1u << 2)
+#define TAKES_GROUP  (1u << 3)
 
 static const struct command {
 	const char *name;
@@ -26,7 +27,7 @@ static const struct command {
 	unsigned options;
 	const char *help;
 } commands[] = {
-	{"attach", rddr_steer_attach, TAKES_CONFIG,
+	{"attach", rddr_steer_attach, TAKES_CONFIG | TAKES_GROUP,
 	 "load the programs, pin them, attach steer to this network namespace; with\n"
 	 "              --config, publish the services too"},
 	{"detach", rddr_steer_detach, 0, "undo attach"},
@@ -40,12 +41,13 @@ static const struct command {
 
 static void help(void)
 {
-	puts("Usage: rddr-steer [--pin-dir DIR] COMMAND [--config FILE] [--json]\n\nCommands:");
+	puts("Usage: rddr-steer [--pin-dir DIR] COMMAND [--config FILE] [--group GROUP] [--json]\n\nCommands:");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		printf("  %-10s  %s\n", commands[i].name, commands[i].help);
 	puts("\nOptions:\n"
 	     "  --pin-dir DIR  where everything is pinned (" RDDR_STEERING_PIN_DIR ")\n"
 	     "  --config FILE  the daemon's configuration\n"
+	     "  --group GROUP  may open what the daemon needs (attach)\n"
 	     "  --json         print JSON (list, counters, probe)\n"
 	     "  --help         print this\n"
 	     "  --version      print the version");
@@ -75,6 +77,8 @@ static int run(const char *name, const struct steer_options *options)
 			return usage("%s takes no --config", name);
 		if (!options->config && c->options & WANTS_CONFIG)
 			return usage("%s wants --config FILE", name);
+		if (options->group && !(c->options & TAKES_GROUP))
+			return usage("%s takes no --group", name);
 		if (options->json && !(c->options & TAKES_JSON))
 			return usage("%s takes no --json", name);
 		return c->run(options);
@@ -91,9 +95,13 @@ static int library_says(enum libbpf_print_level level, const char *fmt, va_list 
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{"pin-dir", required_argument, NULL, 'p'}, {"config", required_argument, NULL, 'c'},
-		{"json", no_argument, NULL, 'j'},	   {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},	   {0},
+		{"pin-dir", required_argument, NULL, 'p'},
+		{"config", required_argument, NULL, 'c'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{"group", required_argument, NULL, 'g'},
+		{0},
 	};
 	struct steer_options options = {.pin_dir = RDDR_STEERING_PIN_DIR};
 	int opt;
@@ -106,6 +114,9 @@ int main(int argc, char **argv)
 			break;
 		case 'c':
 			options.config = optarg;
+			break;
+		case 'g':
+			options.group = optarg;
 			break;
 		case 'j':
 			options.json = true;

@@ -32,7 +32,8 @@ struct attach {
 	const struct steer_options *options;
 	struct steer_state old;
 	enum plan plan;
-	bool stale; /* the old state's network namespace is gone */
+	bool stale;  /* the old state's network namespace is gone */
+	gid_t group; /* that the maps are shared with; 0: none */
 	struct steer_bpf *steer;
 	struct divert_bpf *divert;
 	struct steering_services *services;
@@ -201,7 +202,7 @@ static int pin_all(struct attach *a)
 		err = pin(a, bpf_program__fd(a->steer->progs.steer), "steer");
 	if (!err)
 		err = pin(a, bpf_program__fd(a->divert->progs.divert), "divert");
-	return err;
+	return err ? err : rddr_steer_share(a->options->pin_dir, "~new", a->group);
 }
 
 /* The link that there is gets the new program; else one is made. */
@@ -352,8 +353,10 @@ static void sign(const struct attach *a)
 
 static int prepare(struct attach *a)
 {
-	int err = rddr_steer_state_open(a->options->pin_dir, &a->old);
+	int err = rddr_steer_group(a->options, &a->group);
 
+	if (!err)
+		err = rddr_steer_state_open(a->options->pin_dir, &a->old);
 	if (err)
 		return err;
 	a->steer = steer_bpf__open();
@@ -378,9 +381,11 @@ static int publish(struct attach *a)
 	};
 	int err;
 
-	if (a->plan == PLAN_KEEP)
+	if (a->plan == PLAN_KEEP) {
 		err = exchange_services(a, "");
-	else if (a->plan == PLAN_UPDATE)
+		if (!err)
+			err = rddr_steer_share(a->options->pin_dir, "", a->group);
+	} else if (a->plan == PLAN_UPDATE)
 		err = publish_update(a);
 	else
 		err = publish_new(a);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct rddr_control;
 
@@ -29,6 +30,7 @@ enum steer_map {
 struct steer_options {
 	const char *pin_dir;
 	const char *config; /* NULL: none given */
+	const char *group;  /* that may open what the daemon needs; NULL: whoever could before */
 	bool json;
 };
 
@@ -80,5 +82,14 @@ int rddr_steer_path(char out[STEER_PATH_MAX], const char *dir, const char *suffi
 int rddr_steer_remove_new(const char *dir);
 /* Whether the directory's parent is on a BPF filesystem; else a message that names the mount command. */
 int rddr_steer_check_bpffs(const char *dir);
+
+/* ---- steer_share.c ---- */
+
+/* The group that the maps are shared with: the one asked for, or the one that they are shared with already; 0: none.
+ * 0 or -errno with a message. */
+int rddr_steer_group(const struct steer_options *options, gid_t *gid);
+/* Lets the group open what the daemon needs of the state that is pinned under dir and suffix. 0 or -errno with a
+ * message. */
+int rddr_steer_share(const char *dir, const char *suffix, gid_t gid);
 
 #endif

@@ -14,6 +14,7 @@
 #include "daemon.h"
 #include "listener.h"
 #include "log.h"
+#include "notify.h"
 #include "own.h"
 
 #define ASK_MS 10000
@@ -124,7 +125,11 @@ int rddr_takeover_inherit(struct daemon *d, const char *path)
 int rddr_takeover_retire(const char *path)
 {
 	json_object *result = NULL;
-	int r = ask(path, "retire", 0, &result, NULL, NULL);
+
+	/* The service would end with the old one's process, were it still the service's. */
+	int r = rddr_notify_main();
+	if (r == 0)
+		r = ask(path, "retire", 0, &result, NULL, NULL);
 
 	json_object_put(result);
 	return r < 0 ? err_r(r, "takeover: the daemon at %s does not retire", path) : 0;
