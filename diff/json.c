@@ -20,4 +20,5 @@ const struct rddr_diff_plugin rddr_diff_plugin = {
 	.diff_traffic = rddr_http_diff_traffic,
 	.modify_traffic = rddr_http_modify_traffic,
 	.render_denial = rddr_http_render_denial,
+	.alpn = "http/1.1",
 };

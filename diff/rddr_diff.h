@@ -149,6 +149,14 @@ enum rddr_counted {
 	RDDR_COUNTED
 };
 
+/* How an end stands with TLS. */
+enum rddr_tls {
+	RDDR_TLS_NONE,	   /* there is none, and none is to be had */
+	RDDR_TLS_OFFERED,  /* start_tls may begin it; the config lets clear text pass as well */
+	RDDR_TLS_REQUIRED, /* start_tls has to begin it before anything that matters */
+	RDDR_TLS_ON,	   /* what goes over this end is encrypted, or will be before the next byte */
+};
+
 /*
  * What the host does for a plugin. Every function takes the session that create was given and is valid
  * only inside a call for that session. Bytes handed over are copied.
@@ -244,6 +252,28 @@ struct rddr_host {
 	void (*lead)(struct rddr_session *s, uint32_t ms);
 	/* The others may be sent the first upto bytes that were queued for each of them since lead was called. */
 	void (*follow)(struct rddr_session *s, uint64_t upto);
+
+	/*
+	 * TLS that begins in the middle of a stream, because the protocol asks for it (config: tls, start). How an end
+	 * stands; RDDR_TLS_NONE for an end that is closed, too.
+	 */
+	enum rddr_tls (*tls)(const struct rddr_session *s, uint32_t end);
+	/*
+	 * Has TLS begin on the lone end, or on instance i, behind what the host has sent there by then, so call it
+	 * last:
+	 *
+	 * - lone end, in modify_traffic: consume the client's request for TLS (and nothing else can follow it), emit
+	 * the consent, start_tls(s, RDDR_LONE), return RDDR_SEGMENTS without any.
+	 * - instance i: emit the request for TLS to it (host->emit, or a segment); in diff_traffic, when all have
+	 *   consented, consume the consent and start_tls(s, i) for each.
+	 *
+	 * Bytes that came in clear behind what the plugin has consumed by the end of the call are never taken for
+	 * encrypted ones: the session is denied. Until the handshake is done and the certificate has been verified,
+	 * nothing is read from that end, and nothing goes to any instance; when it fails, the lone end is closed, or
+	 * the instance counts as missing. False: there is nothing to start there (see tls). An end that rests at a
+	 * neutral point begins in clear again.
+	 */
+	bool (*start_tls)(struct rddr_session *s, uint32_t end);
 };
 
 struct rddr_diff_create {
@@ -296,6 +326,10 @@ struct rddr_diff_plugin {
 	 * connection is reset, so that nobody can take what was sent before for a whole answer.
 	 */
 	void (*render_denial)(void *state, const struct rddr_denial *denial);
+
+	/* The protocol's names in TLS's ALPN (RFC 7301), separated by blanks, the preferred one first: "http/1.1". No
+	 * other one is agreed on, with clients or instances. NULL: the protocol has none, and none is spoken of. */
+	const char *alpn;
 };
 
 /* What the shared object exports, also when it is compiled with hidden visibility, or in C++. */

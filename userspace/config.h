@@ -23,6 +23,7 @@ struct access_zones;
 struct plugin;
 struct metrics_set;
 struct tables;
+struct tls_conf;
 
 /* Where a key stands, for messages that come later. Lines and columns count from 1. */
 struct config_mark {
@@ -45,6 +46,8 @@ struct rule {
 struct instance {
 	char *name;
 	struct chainer_conf chainer;
+	struct tls_conf *tls; /* incoming: how it is dialled; NULL: in clear. See config_tls.h */
+	bool tls_given;	      /* it has a key tls of its own */
 };
 
 struct deadlines {	  /* ms */
@@ -86,6 +89,8 @@ struct service {
 	struct deadlines deadlines;
 	struct noise_budget noise;
 	struct limits limits;
+	struct tls_conf *tls_lone; /* NULL: in clear. See config_tls.h */
+	struct tls_conf *tls_many; /* outgoing: how the instances are accepted; incoming: what instances begin with */
 
 	struct access *access; /* who may reach which server; NULL: everybody every one */
 

@@ -33,6 +33,20 @@ CONFIG_READ_SLOT(rddr_config_instances_read);
 CONFIG_READ_SLOT(rddr_config_intercept_read);
 CONFIG_READ_SLOT(rddr_config_access_rules);
 CONFIG_READ_SLOT(rddr_config_access_balancers);
+CONFIG_READ_SLOT(rddr_config_tls_read);
+
+/* tls: of an instance that is dialled, after its name was read; then, once its remote was read too, what it has from
+ * its service and from its remote. */
+void rddr_config_tls_instance(struct reader *r, const struct node *instance_node, const struct place *place,
+			      struct service *service, struct instance *instance);
+void rddr_config_tls_remote(struct reader *r, const struct node *instance_node, struct service *service,
+			    struct instance *instance);
+/* `protocol: ssl`: both sides of the service, before its direction changes any more; then its instances, when there are
+ * all. */
+void rddr_config_tls_original(struct reader *r, struct service *service, const char *key, struct config_mark mark);
+void rddr_config_tls_original_instances(struct reader *r, struct service *service);
+/* Takes NULL, nulls the pointer. What the daemon filled in is the daemon's. */
+void rddr_config_tls_free(struct tls_conf **conf);
 
 /* Reads a whole original file, whose daemon-wide keys are common. */
 void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common);

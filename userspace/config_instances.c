@@ -130,6 +130,17 @@ static void read_send_proxy(struct reader *r, const struct node *node, const str
 		((struct instance *)base)->chainer.send_proxy = (uint8_t)version;
 }
 
+/* It needs the service and the other keys too: see read_instance. */
+static void read_tls(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		     void *base)
+{
+	(void)r;
+	(void)node;
+	(void)place;
+	(void)field;
+	(void)base;
+}
+
 static const struct bounds ports = {1, UINT16_MAX}, timeouts = {10, 600 * 1000}, downs = {1000, 24 * 3600 * 1000},
 			   attempts = {1, 1000};
 
@@ -149,6 +160,7 @@ static const struct field instance_fields[] = {
 	{"forge-port", read_forge_port, 0, NULL, false},
 	{"forge-fallback", rddr_config_read_bool, offsetof(struct instance, chainer.forge_fallback), NULL, false},
 	{"forced-port", rddr_config_read_u16, offsetof(struct instance, chainer.forced_port), &ports, false},
+	{"tls", read_tls, 0, NULL, false},
 };
 
 /* The chainer's message begins with the key that it is about. */
@@ -201,6 +213,8 @@ static void read_instance(struct reader *r, const struct node *node, const struc
 	draft->remote[i] = remote ? remote->mark : node->mark;
 	if (!rddr_config_read_mapping(r, node, place, FIELDS(instance_fields), instance))
 		return;
+	rddr_config_tls_instance(r, node, place, service, instance);
+	rddr_config_tls_remote(r, node, service, instance);
 	if (r->report->n + r->report->more > before || r->oom)
 		return;
 	check_chainer(r, node, place, instance);

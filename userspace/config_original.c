@@ -101,17 +101,12 @@ static void read_port(struct reader *r, const struct node *node, const struct pl
 static void read_protocol(struct reader *r, const struct node *node, const struct place *place,
 			  const struct field *field, void *base)
 {
-	static const struct word protocols[] = {{"tcp", 0, false}, {"ssl", 1, true}, {NULL, 0, false}};
-	char shown[100];
-	int protocol;
+	static const struct word protocols[] = {{"tcp", 0, false}, {"ssl", 1, false}, {NULL, 0, false}};
+	int protocol = 0;
 
 	(void)field;
-	(void)base;
-	if (node->kind == NODE_SCALAR && !strcmp(node->text, "ssl"))
-		rddr_config_read_fault(r, node->mark, place, "%s: this version of RDDR does not do TLS",
-				       rddr_config_read_show(node, shown, sizeof(shown)));
-	else
-		rddr_config_read_word(r, node, place, protocols, &protocol);
+	if (rddr_config_read_word(r, node, place, protocols, &protocol) && protocol)
+		rddr_config_tls_original(r, base, "incoming-proxy.protocol", node->mark);
 }
 
 /* The port comes before the host: the host's address carries it. */
@@ -167,6 +162,7 @@ void rddr_config_original_read(struct reader *r, const struct node *root, struct
 	if (!service)
 		return;
 	rddr_config_read_mapping(r, root, NULL, (struct fields){all, common.n + ARRAY_LEN(original_fields)}, r->config);
+	rddr_config_tls_original_instances(r, service);
 	/* The defaults were not read yet when the service was made. */
 	service->deadlines = r->deadlines;
 	service->noise = r->noise;

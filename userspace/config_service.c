@@ -16,7 +16,10 @@ void rddr_config_service_free(struct service *service)
 	for (unsigned i = 0; i < service->n_instances; i++) {
 		rddr_chainer_conf_clear(&service->instances[i].chainer);
 		free(service->instances[i].name);
+		rddr_config_tls_free(&service->instances[i].tls);
 	}
+	rddr_config_tls_free(&service->tls_lone);
+	rddr_config_tls_free(&service->tls_many);
 	free(service->instances);
 	rddr_access_free(&service->access);
 	free(service->balancers);
@@ -186,6 +189,7 @@ static const struct field service_fields[] = {
 	{"direction", rddr_config_read_choice, offsetof(struct service, direction), directions, false},
 	{"listen", read_listen, 0, NULL, false},
 	{"intercept", rddr_config_intercept_read, 0, NULL, false},
+	{"tls", rddr_config_tls_read, 0, NULL, false},
 	{"instances", rddr_config_instances_read, 0, NULL, true},
 	{"access", rddr_config_access_rules, 0, NULL, false},
 	{"proxy-protocol", rddr_config_access_balancers, 0, NULL, false},

@@ -20,6 +20,7 @@
 #include "scribe.h"
 #include "steering.h"
 #include "tables.h"
+#include "transport_tls.h"
 
 /* How often it is looked whether the programs are attached, or attached anew. */
 #define UPKEEP_MS    500
@@ -48,6 +49,7 @@ static void clear_leavings(void *ctx)
 
 static void on_service_free(struct service *service)
 {
+	rddr_tls_unbind(service);
 	struct leavings *l = service->plugin ? malloc(sizeof(*l)) : NULL;
 
 	if (!l)
@@ -94,6 +96,9 @@ int rddr_daemon_bind(struct config *config, const char *plugin_dir)
 		if (r < 0)
 			result = r;
 	}
+	/* It wants to know what the plugins speak. */
+	if (result == 0)
+		result = rddr_tls_bind(config);
 	if (result == 0)
 		rddr_config_advise(config);
 	return result;
@@ -403,6 +408,8 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	/* Before the first thread: each has capabilities of its own, and begins with those of the one that made it. */
 	if (r == 0)
 		r = rddr_privileges_drop();
+	if (r == 0)
+		rddr_tls_check_rights(config);
 	if (r == 0)
 		r = rddr_scribe_start(SCRIBE_BYTES);
 	if (r == 0)

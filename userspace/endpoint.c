@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "handshake.h"
 #include "own.h"
 #include "session.h"
 #include "worker.h"
@@ -25,7 +26,7 @@ void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struc
 			struct stream *source)
 {
 	ep->session = s;
-	ep->transport = transport;
+	ep->transport = ep->first_transport = transport;
 	ep->fd = -1;
 	ep->state = ENDPOINT_IDLE;
 	ep->chunk = CHUNK_MIN;
@@ -50,7 +51,14 @@ void rddr_endpoint_event(struct endpoint *ep, unsigned events)
 		ep->writable |= (events & LOOP_OUT) != 0;
 		ep->eof_ahead |= (events & LOOP_EOF) != 0;
 	}
-	rddr_session_pump(ep->session);
+	if (ep->crossed) {
+		ep->crossed = false;
+		ep->readable = ep->writable = true;
+	}
+	if (ep->shaking)
+		rddr_handshake_step(ep);
+	else
+		rddr_session_pump(ep->session);
 }
 
 int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
@@ -64,17 +72,28 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 	} else {
 		r = rddr_loop_watch(loop_of(ep), &ep->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE, on_event, ep);
 	}
+	if (r == 0 && ep->transport->open)
+		r = ep->transport->open(ep);
 	if (r < 0) {
+		rddr_loop_unwatch(loop_of(ep), &ep->watch, -1);
 		ep->transport->close(ep, true);
 		ep->state = ENDPOINT_CLOSED;
 		return r;
 	}
+	ep->shaking = ep->transport->shake != NULL;
 	ep->state = ENDPOINT_OPEN;
 	ep->writable = true;
 	ep->readable = ep->eof_ahead = false;
-	ep->broken = ep->end_sent = ep->torn = ep->erred = false;
+	ep->broken = ep->end_sent = ep->torn = ep->erred = ep->crossed = ep->securing = false;
 	rddr_replay_opened(ep);
 	return 0;
+}
+
+void rddr_endpoint_secure(struct endpoint *ep, const struct transport *transport)
+{
+	ep->securing = true;
+	ep->plain_left = ep->out.bytes;
+	ep->next_transport = transport;
 }
 
 static void let_go(struct endpoint *ep, bool reset)
@@ -87,6 +106,9 @@ static void let_go(struct endpoint *ep, bool reset)
 	if (ep->fd >= 0)
 		ep->transport->close(ep, reset);
 	ep->readable = ep->writable = ep->eof_ahead = false;
+	ep->shaking = ep->crossed = ep->securing = false;
+	/* What was changed in the middle begins in clear again. */
+	ep->transport = ep->first_transport;
 }
 
 void rddr_endpoint_close(struct endpoint *ep, bool reset)
@@ -121,7 +143,7 @@ size_t rddr_endpoint_read(struct endpoint *ep, size_t max, size_t budget)
 	struct stream *in = &ep->in;
 	size_t total = 0;
 
-	while (ep->readable && in->end == RDDR_END_OPEN && total < budget) {
+	while (ep->readable && !ep->shaking && !ep->securing && in->end == RDDR_END_OPEN && total < budget) {
 		uint8_t *where;
 		size_t room = rddr_buffer_room(pool_of(ep), &in->bytes, (size_t)1 << ep->chunk, max, &where);
 		if (!room)
@@ -187,18 +209,40 @@ static int cap_parts(struct iovec *parts, int n, size_t *bytes, uint64_t most)
 	return n;
 }
 
+static void sent_in_clear(struct endpoint *ep, size_t len)
+{
+	ep->plain_left -= len;
+	if (!ep->plain_left)
+		ep->writable = true; /* for the transport that follows */
+}
+
+/* The next transport has its turn once everything of before is sent. */
+static void switch_transport(struct endpoint *ep)
+{
+	ep->securing = false;
+	ep->transport = ep->next_transport;
+	int r = ep->transport->open(ep);
+	if (r < 0)
+		break_sending(ep, -r);
+	else
+		rddr_handshake_begin(ep);
+}
+
 size_t rddr_endpoint_flush(struct endpoint *ep)
 {
 	size_t total = 0;
 
 	if (ep->state != ENDPOINT_OPEN || ep->broken)
 		return 0;
-	while (ep->writable && ep->out.bytes && ep->passed < ep->allowed) {
+	while (ep->writable && (ep->securing ? ep->plain_left : ep->out.bytes) && !ep->shaking &&
+	       ep->passed < ep->allowed) {
 		struct iovec parts[PARTS];
 		size_t bytes;
 		int n = rddr_outq_parts(&ep->out, rddr_buffer_bytes(&ep->source->bytes), ep->source->base, parts, PARTS,
 					&bytes);
 		n = cap_parts(parts, n, &bytes, ep->allowed - ep->passed);
+		if (ep->securing)
+			n = cap_parts(parts, n, &bytes, ep->plain_left);
 		ssize_t sent = ep->transport->send(ep, parts, n);
 
 		if (sent == -EAGAIN) {
@@ -210,10 +254,15 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 			rddr_replay_sent(ep, (size_t)sent);
 			ep->passed += (uint64_t)sent;
 			total += (size_t)sent;
-			ep->writable = (size_t)sent == bytes;
+			/* A record that was begun before may hold more than the parts do now. */
+			ep->writable = (size_t)sent >= bytes;
+			if (ep->securing)
+				sent_in_clear(ep, (size_t)sent);
 		}
 	}
-	if (ep->end_wanted && !ep->end_sent && !ep->out.bytes) {
+	if (ep->securing && !ep->plain_left)
+		switch_transport(ep);
+	if (ep->end_wanted && !ep->end_sent && !ep->out.bytes && !ep->shaking && !ep->broken) {
 		int r = ep->transport->end(ep);
 
 		ep->end_sent = r != -EAGAIN;

@@ -21,6 +21,8 @@
 #include "transport.h"
 
 struct rddr_session;
+struct tls_conf;
+struct tls_end;
 
 /* What an end has said and somebody still needs. Offsets count from the beginning of the stream. */
 struct stream {
@@ -43,6 +45,8 @@ enum endpoint_state {
 struct endpoint {
 	struct rddr_session *session;
 	const struct transport *transport;
+	const struct transport *first_transport; /* what a connection begins with */
+	const struct transport *next_transport;	 /* while securing */
 	int fd;
 	uint8_t state;
 	bool readable, writable; /* as far as we know */
@@ -52,6 +56,9 @@ struct endpoint {
 	bool broken;   /* sending failed: what is queued is lost */
 	bool erred;    /* an event told of an error, or of both ends */
 	bool torn;     /* the other side reset; what came before can still be read */
+	bool shaking;  /* the transport has to agree with the other side first: no bytes flow */
+	bool crossed;  /* a call waits for the other kind of event: either lets both go on */
+	bool securing; /* the transport changes behind the next plain_left bytes; nothing is read until then */
 	uint8_t chunk; /* shift of the block to read into next */
 	struct watch watch;
 	struct dial dial;
@@ -62,6 +69,10 @@ struct endpoint {
 	uint64_t passed;    /* bytes sent */
 	uint64_t allowed;   /* nothing past this offset of what it is sent goes out yet; see host->lead */
 	uint64_t lead_base; /* the offset that host->follow counts from */
+
+	const struct tls_conf *tls_conf; /* NULL: in clear */
+	struct tls_end *tls;		 /* the transport's own */
+	size_t plain_left;		 /* of what is queued, bytes that still go out by the transport of before */
 };
 
 /* Whether the next byte for it has to wait for the leader. */
@@ -92,6 +103,12 @@ void rddr_endpoint_init(struct endpoint *ep, struct rddr_session *s, const struc
 /* Takes a connected descriptor over. watch: as the dial left it, or NULL when nothing watches yet. 0 or -errno (the
  * descriptor is closed then). */
 int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch);
+
+/*
+ * Another transport from here on, on an open connection: what is queued already goes out by the one of before, nothing
+ * is read until it has, and then, in rddr_endpoint_flush, the new one begins to agree (shaking).
+ */
+void rddr_endpoint_secure(struct endpoint *ep, const struct transport *transport);
 
 /* Notes what epoll said (LOOP_*), and moves the session on. */
 void rddr_endpoint_event(struct endpoint *ep, unsigned events);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handshake.h"
 #include "metrics.h"
 #include "session.h"
 #include "worker.h"
@@ -159,6 +160,9 @@ static bool ask_plugin(struct rddr_session *s)
 	if (s->phase != SESSION_OPEN)
 		return false;
 
+	if (!rddr_handshake_clean(s))
+		return false;
+
 	bool took = s->many[0].in.released != released || s->lone.out.bytes != emitted;
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct stream *in = &s->many[i].in;
@@ -281,9 +285,12 @@ static void judge_ends(struct rddr_session *s)
 {
 	struct ends e = survey(s);
 
-	if (!e.open && e.ended && e.reset)
+	/* At a neutral point nobody depends on how an end closes; some do it without TLS's close_notify. */
+	if (!e.open && s->neutral && e.ended + e.reset && !s->many_done)
+		end_many(s);
+	else if (!e.open && e.ended && e.reset && !s->neutral)
 		early_end(s, &e);
-	else if (!e.open && e.reset)
+	else if (!e.open && e.reset && !s->neutral)
 		torn(s);
 	else if (!e.open && e.ended && !s->many_done)
 		end_many(s);

@@ -140,6 +140,10 @@ static bool ask_plugin(struct rddr_session *s)
 		same_for_all(s, in->consumed, result.consumed);
 	in->consumed += result.consumed;
 	rddr_replay_after(s, result.consumed);
+	if (s->lone.securing && rddr_stream_unconsumed(in)) {
+		give_up(s, RDDR_DENIED_REJECTED, "bytes in clear came behind the request for TLS");
+		return false;
+	}
 	if (result.consumed)
 		s->neutral = false;
 	return result.consumed > 0;
@@ -224,8 +228,8 @@ static bool deliver(struct rddr_session *s)
 	bool moved = false;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		/* Report mode: none waits for another. */
-		if (s->gate_open || rddr_session_reports(s))
+		/* Report mode: none waits for another. And what comes before TLS is the way to it. */
+		if (s->gate_open || rddr_session_reports(s) || s->many[i].securing)
 			moved |= rddr_endpoint_flush(&s->many[i]) > 0;
 	}
 	rddr_lead_note(s);

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "handshake.h"
 #include "log.h"
 #include "metrics.h"
 #include "offload.h"
@@ -199,6 +200,30 @@ static void host_follow(struct rddr_session *s, uint64_t upto)
 	rddr_lead_follow(s, upto);
 }
 
+static struct endpoint *end_of(struct rddr_session *s, uint32_t end)
+{
+	if (end == RDDR_LONE)
+		return &s->lone;
+	return end < s->n ? &s->many[end] : NULL;
+}
+
+static enum rddr_tls host_tls(const struct rddr_session *s, uint32_t end)
+{
+	/* Only looked at. */
+	const struct endpoint *ep = end_of((struct rddr_session *)(uintptr_t)s, end);
+
+	return ep ? rddr_handshake_state(ep) : RDDR_TLS_NONE;
+}
+
+static bool host_start_tls(struct rddr_session *s, uint32_t end)
+{
+	struct endpoint *ep = end_of(s, end);
+
+	if (!ep)
+		s->failed = true;
+	return ep && rddr_handshake_start(ep);
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -225,4 +250,6 @@ const struct rddr_host rddr_host_services = {
 	.resend = rddr_replay_want,
 	.lead = host_lead,
 	.follow = host_follow,
+	.tls = host_tls,
+	.start_tls = host_start_tls,
 };

@@ -77,7 +77,26 @@
 	X(plugin_cancels, "requests to cancel that were passed on")                                                    \
 	X(leaders_outwaited, "times that the others were asked before instance 0 had answered")                        \
 	X(evidence_recorded, "records of evidence written")                                                            \
-	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")
+	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")                            \
+	X(tls_handshakes, "TLS handshakes done")                                                                       \
+	X(tls_resumed, "TLS handshakes that resumed a session")                                                        \
+	X(tls_failed, "TLS handshakes failed")                                                                         \
+	X(tls_failed_timed_out, "TLS failed: the deadline passed")                                                     \
+	X(tls_failed_closed, "TLS failed: the other side closed")                                                      \
+	X(tls_failed_garbage, "TLS failed: what came was not TLS")                                                     \
+	X(tls_failed_version, "TLS failed: no shared version")                                                         \
+	X(tls_failed_cipher, "TLS failed: no shared cipher or group")                                                  \
+	X(tls_failed_alpn, "TLS failed: no shared protocol (ALPN)")                                                    \
+	X(tls_failed_alert, "TLS failed: the other side refused")                                                      \
+	X(tls_failed_other, "TLS failed otherwise")                                                                    \
+	X(tls_verify_expired, "certificates refused: expired")                                                         \
+	X(tls_verify_not_yet_valid, "certificates refused: not yet valid")                                             \
+	X(tls_verify_wrong_name, "certificates refused: wrong name")                                                   \
+	X(tls_verify_unknown_ca, "certificates refused: of no CA that is known")                                       \
+	X(tls_verify_missing, "certificates missing where they are required")                                          \
+	X(tls_verify_other, "certificates refused otherwise")                                                          \
+	X(tls_truncated, "TLS streams that ended without close_notify")                                                \
+	X(tls_broken, "TLS connections broken after the handshake")
 
 enum metric {
 #define X(name, help) METRIC_##name,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "evidence.h"
+#include "handshake.h"
 #include "log.h"
 #include "metrics.h"
 #include "offload.h"
@@ -33,6 +34,7 @@ const char *rddr_session_end_name(enum session_end end)
 		[SESSION_END_IDLE] = "idle",
 		[SESSION_END_DRAINED] = "drained",
 		[SESSION_END_FAILED] = "failed",
+		[SESSION_END_TLS] = "tls-failed",
 	};
 	_Static_assert(ARRAY_LEN(names) == SESSION_ENDS, "a name for each end");
 
@@ -72,6 +74,8 @@ static uint64_t next_deadline(const struct rddr_session *s)
 		earliest(&when, s->waiting + d->skew);
 	if (s->withheld && s->lead_time)
 		earliest(&when, s->withheld + s->lead_time);
+	if (s->shaking)
+		earliest(&when, s->shaking + d->connect);
 	return when;
 }
 
@@ -91,6 +95,10 @@ static void give_up_dials(struct rddr_session *s)
 
 		if (ep->state != ENDPOINT_DIALLING)
 			continue;
+		if (ep->shaking) {
+			rddr_handshake_late(ep);
+			continue;
+		}
 		rddr_chainer_give_up(&ep->dial);
 		rddr_session_dialled(s, ep, DIAL_TIMED_OUT);
 	}
@@ -124,6 +132,8 @@ static void on_timer(void *ctx)
 		if (s->phase == SESSION_OPEN)
 			move_on(s);
 	}
+	if (s->phase == SESSION_OPEN && s->shaking && now >= s->shaking + d->connect)
+		rddr_handshake_late_all(s);
 	if (s->phase == SESSION_OPEN && now >= s->active + d->idle) {
 		rddr_metrics_count(s->service->metrics, METRIC_idle_timeouts);
 		rddr_session_close(s, SESSION_END_IDLE);
@@ -165,13 +175,14 @@ static void count_outcome(struct rddr_session *s, const struct dial *dial, enum 
 }
 
 /* Whoever stops being dialled has to ask: nothing else would open it. */
-static void open_gate(struct rddr_session *s)
+void rddr_session_open_gate(struct rddr_session *s)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		if (s->many[i].state == ENDPOINT_DIALLING)
 			return;
 	}
 	s->gate_open = true;
+	s->stirred = true; /* bytes of the plugin's own may wait */
 }
 
 static void missing(struct rddr_session *s, unsigned i, enum dial_outcome outcome)
@@ -193,7 +204,6 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 	unsigned i = (unsigned)(ep - s->many);
 
 	count_outcome(s, &ep->dial, outcome);
-	rddr_replay_dialled(s, i);
 	if (outcome == DIAL_CONNECTED) {
 		int fd = TAKE_FD(ep->dial.fd);
 
@@ -201,12 +211,17 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 			outcome = DIAL_FAILED;
 		ep->dial.watch = (struct watch){0};
 	}
+	if (outcome == DIAL_CONNECTED && ep->shaking) {
+		rddr_handshake_begin(ep);
+		return;
+	}
+	rddr_replay_dialled(s, i);
 	if (outcome != DIAL_CONNECTED) {
 		missing(s, i, outcome);
 		if (s->phase != SESSION_OPEN)
 			return;
 	}
-	open_gate(s);
+	rddr_session_open_gate(s);
 }
 
 static void on_dialled(struct dial *dial, enum dial_outcome outcome)
@@ -218,7 +233,7 @@ static void on_dialled(struct dial *dial, enum dial_outcome outcome)
 	if (s->phase != SESSION_OPEN)
 		return;
 	/* The event that brought the connection may have brought the first bytes, or the end, with it. */
-	if (ep->state == ENDPOINT_OPEN)
+	if (ep->state == ENDPOINT_OPEN || ep->shaking)
 		rddr_endpoint_event(ep, dial->events);
 	else
 		rddr_session_pump(s);
@@ -271,6 +286,7 @@ static struct rddr_session *session_new(struct worker *worker, struct config *co
 	rddr_endpoint_init(&s->lone, s, &rddr_transport_tcp, &s->many[0].in);
 	for (unsigned i = 0; i < s->n; i++)
 		rddr_endpoint_init(&s->many[i], s, &rddr_transport_tcp, &s->lone.in);
+	rddr_handshake_prepare(s);
 
 	s->next = worker->sessions;
 	if (s->next)
@@ -320,6 +336,10 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 		rddr_session_close(s, SESSION_END_FAILED);
 		return;
 	}
+	if (s->lone.shaking)
+		rddr_handshake_begin(&s->lone);
+	if (s->phase != SESSION_OPEN)
+		return;
 	int r = create_state(s);
 	if (r < 0) {
 		struct rddr_finding finding = {0};
@@ -452,7 +472,7 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 	s->comparing = left > 0;
 	s->rejudge = true;
 	if (!s->gate_open)
-		open_gate(s);
+		rddr_session_open_gate(s);
 }
 
 /* ---- end ---- */
@@ -528,6 +548,8 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 	struct worker *w = s->worker;
 	/* In order only where both sides ended in order: nobody may take a cut stream for a whole one. */
 	bool reset = end != SESSION_END_DONE && !(end == SESSION_END_DENIED && s->lone.end_sent);
+	/* Nothing was said that could be taken for whole; and the alert has to arrive. */
+	bool reset_lone = reset && end != SESSION_END_TLS;
 
 	if (s->phase == SESSION_CLOSED)
 		return;
@@ -542,7 +564,7 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 	rddr_loop_timer_cancel(w->loop, &s->timer);
 	rddr_loop_undefer(w->loop, &s->again);
 	rddr_offload_forget(s);
-	rddr_endpoint_close(&s->lone, reset);
+	rddr_endpoint_close(&s->lone, reset_lone);
 	/* What the leader was asked, the others are asked as well, also when nobody waits for the answer any more. */
 	bool behind = end == SESSION_END_LONE_RESET && rddr_lead_withholds(s);
 	if (behind)

@@ -43,6 +43,7 @@ enum session_end {
 	SESSION_END_IDLE,
 	SESSION_END_DRAINED, /* the drain limit was reached */
 	SESSION_END_FAILED,  /* memory, or descriptors */
+	SESSION_END_TLS,     /* the lone end's handshake failed */
 	SESSION_ENDS
 };
 
@@ -85,6 +86,7 @@ struct rddr_session {
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
 	uint64_t dialling;	/* ms: when the last dial began */
+	uint64_t shaking;  /* ms: since when an end that was accepted has to finish its handshake; 0: none has */
 	uint64_t waiting;  /* ms: since when a stream has waited for the others (0: none does); of a denied one: when it
 			      was denied */
 	uint64_t requests; /* answers begun, which is what an operator means by requests in a plain stream */
@@ -133,6 +135,9 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why);
 void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
 /* Dials a many end (again). */
 void rddr_session_dial(struct rddr_session *s, unsigned i);
+
+/* Opens the gate when no end is being dialled, or agrees on how to speak, any more. */
+void rddr_session_open_gate(struct rddr_session *s);
 
 /* The deadline timer, set to the earliest of what runs. */
 void rddr_session_arm(struct rddr_session *s);

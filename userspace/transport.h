@@ -28,8 +28,19 @@ struct transport {
 	int (*end)(struct endpoint *ep);
 	/* Closes the descriptor; reset: in a way that the other side sees as a reset. */
 	void (*close)(struct endpoint *ep, bool reset);
+
+	/* The rest is for transports that have to agree on something first; NULL where they need not. */
+
+	/* Makes what ep needs beside its descriptor, which close() releases. 0 or -errno. */
+	int (*open)(struct endpoint *ep);
+	/* Goes on agreeing: 0 when bytes may flow, -EAGAIN, or -errno: it failed, for the reason that why() names. */
+	int (*shake)(struct endpoint *ep);
+	/* Counts that the deadline for agreeing has passed; why() names it. */
+	void (*late)(struct endpoint *ep);
+	const char *(*why)(const struct endpoint *ep);
 };
 
 extern const struct transport rddr_transport_tcp;
+extern const struct transport rddr_transport_tls; /* see transport_tls.h */
 
 #endif
