@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2001 # sed indents lines, which an expansion cannot
+# shellcheck disable=SC2001,SC2034 # sed indents lines, which an expansion cannot; TLS_WEB is the library's
 # TLS on either side of a real gateway, with curl and openssl as clients and three nginx as servers: what is agreed on, what is refused and why,
 # and certificates that change under load.
 
@@ -25,7 +25,6 @@ begin() {
 steered() { [[ $(ctl --json status | jq -r .steering.state) == attached ]]; }
 no_sessions() { [[ $(ctl --json status | jq .sessions) == 0 ]]; }
 at_least() { (($(counter shop "$1") >= $2)); }
-served() { grep -c . <<<"$1"; }
 
 # tls_config LONE MANY [SERVICE LINES]: the service shop at 10.0.2.2:443; each of the first two is what stands in tls, or - for none.
 tls_config() {
@@ -51,7 +50,7 @@ tls_config() {
 
 webs() {
 	for i in 0 1 2; do
-		start_tls_web "$i" "$@"
+		start_tls_web "$i"
 	done
 }
 
@@ -129,7 +128,7 @@ refuses() {
 	start_tls_web 2 stranger
 	refuses unknown-ca tls_verify_unknown_ca
 	[[ $(counter shop denied_missing) == 3 && $(counter shop tls_failed) == 3 ]]
-	! log_of rddrd | grep -q "not verified"
+	run ! grep -q "not verified" "$RDDR_TMP/rddrd.log"
 
 	# The name may be another one, the name alone may be left out, or everything.
 	stop_nginx 2
@@ -270,6 +269,8 @@ refuses() {
 	[[ $output != *"subject="* && $(counter shop tls_failed_cipher) == 1 ]]
 }
 
+reused() { s_client "$1" -sess_in "$RDDR_TMP/sess" | grep -q "^Reused, "; }
+
 @test "sessions are resumed: by tickets that every worker knows, over a reload too, and with the instances" {
 	local i
 	webs
@@ -279,19 +280,19 @@ refuses() {
 		s_client $version -sess_out "$RDDR_TMP/sess" | grep -q "^New, "
 		[[ $version == -tls1_2 ]] || in_ns c timeout 20 bash -c "{ printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'; sleep 1; } | openssl s_client -connect 10.0.2.2:443 -tls1_3 -sess_out $RDDR_TMP/sess -quiet" || true
 		for i in 1 2 3 4 5 6; do
-			s_client $version -sess_in "$RDDR_TMP/sess" | grep -q "^Reused, "
+			reused "$version"
 		done
 	done
 	ctl reload
-	s_client -tls1_3 -sess_in "$RDDR_TMP/sess" | grep -q "^Reused, "
+	reused -tls1_3
 	# The demand for a certificate is not walked past with a ticket from before it.
 	tls_config "clients: require, ca: $PKI/ca.pem" ""
 	ctl reload
-	! s_client -tls1_2 -sess_in "$RDDR_TMP/sess" | grep -q "^Reused, "
+	run ! reused -tls1_2
 	tls_config "resume: false" ""
 	ctl reload
 	s_client -tls1_2 -sess_out "$RDDR_TMP/sess" | grep -q "^New, "
-	! s_client -tls1_2 -sess_in "$RDDR_TMP/sess" | grep -q "^Reused, "
+	run ! reused -tls1_2
 	# The instances: two workers, so that the second connection may still be a full handshake, but not the fourth.
 	for i in 1 2 3 4; do
 		run tls_get shop.test /resumed

@@ -86,7 +86,7 @@ struct rddr_session {
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
 	uint64_t dialling;	/* ms: when the last dial began */
-	uint64_t shaking;  /* ms: since when an end that was accepted has to finish its handshake; 0: none has */
+	uint64_t shaking;	/* ms: since when an end that was accepted has to finish its handshake; 0: none has */
 	uint64_t waiting;  /* ms: since when a stream has waited for the others (0: none does); of a denied one: when it
 			      was denied */
 	uint64_t requests; /* answers begun, which is what an operator means by requests in a plain stream */
