@@ -12,11 +12,14 @@ export APP_SECRET
 _npm_ci() {
 	local try
 	for try in 1 2 3; do
-		(cd "$1" && npm ci --ignore-scripts --prefer-offline) >"$1/npm.log" 2>&1 && return
+		(cd "$1" && npm ci --ignore-scripts --prefer-offline --fetch-retries=1 --fetch-retry-mintimeout=2000) >"$1/npm.log" 2>&1 && return
 		echo "attempt $try failed" >>"$1/npm.log"
 	done
 	return 1
 }
+
+# _npm_failed FILE: another test found out, a while ago.
+_npm_failed() { [[ -n $(find "$1" -mmin -10 2>/dev/null) ]] && say "$(cat "$1")"; }
 
 # apps_install: sets APPS to a folder in the build directory whose node_modules is what the lock file says. Two that come at once: the second waits.
 apps_install() {
@@ -30,16 +33,21 @@ apps_install() {
 	fi
 	exec {lock}>"$build/apps.lock"
 	flock "$lock"
+	if _npm_failed "$APPS.failed"; then
+		exec {lock}>&-
+		return 1
+	fi
 	if [[ ! -d $APPS ]]; then
 		tmp=$(mktemp -d "$build/apps-new.XXXXXX") || return
 		cp "$APPS_ROOT/package.json" "$APPS_ROOT/package-lock.json" "$APPS_ROOT/.npmrc" "$tmp" || return
 		if ! _npm_ci "$tmp" || ! mv "$tmp" "$APPS"; then
-			say "npm could not install what tests/apps/package-lock.json names: $(tail -n 20 "$tmp/npm.log")"
+			echo "npm could not install what tests/apps/package-lock.json names: $(tail -n 20 "$tmp/npm.log")" | tee "$APPS.failed" >&2
 			rm -rf "$tmp"
 			exec {lock}>&-
 			return 1
 		fi
 	fi
+	rm -f "$APPS.failed"
 	exec {lock}>&-
 }
 
