@@ -286,11 +286,49 @@ struct rddr_diff_create {
 	size_t limit;		      /* the most bytes that a view can ever hold */
 	const struct rddr_host *host; /* valid as long as the session */
 	struct rddr_session *session;
-	size_t noise_run; /* the longest run of noise that charge_noise lets pass: what is longer need not be waited
-			     for; 0: not known */
-	bool reports;	  /* report mode: the lone end is sent what instance 0 says as it comes, and nothing that is
-			     emitted to it */
-	size_t repeat;	  /* the most bytes since a neutral point that are kept to be sent again: see host->repeat */
+	size_t noise_run;  /* the longest run of noise that charge_noise lets pass: what is longer need not be waited
+			      for; 0: not known */
+	bool reports;	   /* report mode: the lone end is sent what instance 0 says as it comes, and nothing that is
+			      emitted to it */
+	size_t repeat;	   /* the most bytes since a neutral point that are kept to be sent again: see host->repeat */
+	uint64_t identity; /* outgoing, with the operation opening: the state that host->neutral was called with at the
+			      neutral point that this session begins at; 0: its connections are new */
+	const size_t *replied; /* outgoing, with the operation opening: of each instance, up to where of what it will
+				  say it had the replies of opening; valid during the call */
+};
+
+/* What of a connection is looked at to find its partners. */
+struct rddr_opening {
+	size_t size;
+	const void *params;	      /* what validate_params made */
+	const struct rddr_host *host; /* for the tables alone, and log */
+	struct rddr_session *session; /* to call the host with; not the one that create is called for */
+	const struct rddr_view *view; /* everything that was said since the neutral point, or since the beginning */
+	uint64_t identity;	      /* as in struct rddr_diff_create */
+	size_t limit;		      /* the most bytes that the view can ever hold */
+	size_t replied;		      /* of the view, how much it had a reply to */
+	unsigned instance, instances;
+	bool do_filter;
+};
+
+enum rddr_opens {
+	RDDR_OPENS,	 /* the key says what is said */
+	RDDR_OPENS_WAIT, /* more bytes are needed before it can be told; asked again when they come */
+	RDDR_OPENS_NOT,	 /* this is refused: why says so */
+};
+
+/* Filled with zeros before each call of opening. */
+struct rddr_opening_result {
+	size_t size;
+	uint64_t key;	   /* a hash of what is said, without whatever is each instance's own: one of each instance with
+			      the same key, and the same identity, belong together */
+	uint64_t loose;	   /* a hash of less of it: where one of each instance is left alone with its key until the
+			      deadline,    and they have this in common, they are compared all the same; 0: never */
+	const void *reply; /* with RDDR_OPENS_WAIT: what the end is answered meanwhile, so that it goes on speaking;
+			      valid until the next call on this thread */
+	size_t reply_len;
+	size_t replied; /* with a reply: of the view, how much has had one now */
+	char why[160];
 };
 
 struct rddr_diff_plugin {
@@ -322,7 +360,8 @@ struct rddr_diff_plugin {
 	enum rddr_modify (*modify_traffic)(void *state, const struct rddr_view *view,
 					   struct rddr_modify_result *result);
 	/*
-	 * Emits (host->emit) what the denied end is to see; the connection is closed behind it. Nothing emitted: the
+	 * Emits (host->emit) what the denied end is to see (outgoing: to each of the many); the connection is closed
+	 * behind it. Nothing emitted: the
 	 * connection is reset, so that nobody can take what was sent before for a whole answer.
 	 */
 	void (*render_denial)(void *state, const struct rddr_denial *denial);
@@ -330,6 +369,16 @@ struct rddr_diff_plugin {
 	/* The protocol's names in TLS's ALPN (RFC 7301), separated by blanks, the preferred one first: "http/1.1". No
 	 * other one is agreed on, with clients or instances. NULL: the protocol has none, and none is spoken of. */
 	const char *alpn;
+
+	/*
+	 * Outgoing services: what one instance's connection says next, seen from a neutral point on. With this
+	 * operation connections are paired exchange by exchange: a session begins with one connection of each instance
+	 * that say the same, sees what they said from the neutral point on, and ends when the plugin calls
+	 * host->neutral (in modify_traffic, with the last of the answer; or in diff_traffic). Called without a session,
+	 * on any thread. NULL: whole connections are paired, by their first bytes, or by their order where they say
+	 * nothing.
+	 */
+	enum rddr_opens (*opening)(const struct rddr_opening *opening, struct rddr_opening_result *result);
 };
 
 /* What the shared object exports, also when it is compiled with hidden visibility, or in C++. */

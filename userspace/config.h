@@ -48,6 +48,20 @@ struct instance {
 	struct chainer_conf chainer;
 	struct tls_conf *tls; /* incoming: how it is dialled; NULL: in clear. See config_tls.h */
 	bool tls_given;	      /* it has a key tls of its own */
+	/* Of an outgoing service: where its connections come from, or (has_listen) which address of ours they go to. */
+	struct prefix *clients;
+	size_t n_clients;
+	struct addr listen;
+	bool has_listen;
+};
+
+/* How the connections of an outgoing service's instances find one another. */
+struct gather_conf {
+	uint32_t partner; /* ms: for the others' connections, or exchanges, since the first came; 5 s, or
+			     500 ms when enforcing is false */
+	uint32_t first;	  /* ms: for the first bytes of a connection, before it counts as one that waits; 200 ms */
+	uint32_t idle;	  /* ms: that an unused connection to the backend is kept; 4 s */
+	uint32_t waiting; /* connections of one instance to one backend; 1000 */
 };
 
 struct deadlines {	  /* ms */
@@ -96,6 +110,10 @@ struct service {
 
 	struct prefix *balancers; /* whose connections begin with a PROXY header */
 	size_t n_balancers;
+	/* Outgoing: how the backend is dialled, and the instance whose address that is done with. */
+	struct instance backend;
+	unsigned source;
+	struct gather_conf gather;
 
 	/* Filled by the daemon, not by the reader of the file, and released by it (see rddr_config_on_free). */
 	struct plugin *plugin;
@@ -161,6 +179,11 @@ int rddr_config_complain(const struct config *config, struct config_mark mark, c
 /* Logs warnings about what is allowed, and yet seldom meant: two instances that are one server, bounds that exclude
  * each other. */
 void rddr_config_advise(const struct config *config);
+
+/* The addresses that a service listens at by itself: its own for 0, then its instances'; NULL where there is none. */
+const struct addr *rddr_config_listen(const struct service *service, unsigned i);
+/* The instance of an outgoing service that a connection is of, or -1. */
+int rddr_config_instance_of(const struct service *service, const struct addr *client, const struct addr *destination);
 
 /*
  * The rule for a connection, or NULL. Order: a port before all ports, then a named interface before any, then the

@@ -118,24 +118,40 @@ static bool listens_at(const struct addr *listener, const struct addr *other)
 		rddr_addr_is_wildcard(other));
 }
 
-static void check_listeners(struct reader *r)
+static bool same_listener(const struct service *service, unsigned i, const struct service *other, unsigned k)
 {
+	const struct addr *mine = rddr_config_listen(service, i), *theirs = rddr_config_listen(other, k);
+
+	return mine && theirs && (service != other || k < i) && listens_at(theirs, mine);
+}
+
+static void check_listener(struct reader *r, size_t n, unsigned i)
+{
+	const struct service *service = r->config->services[n];
 	char text[200], address[RDDR_ADDR_TEXT];
 
-	for (size_t i = 1; i < r->config->n_services && !rddr_config_report_full(r->report); i++) {
-		const struct service *service = r->config->services[i];
+	for (size_t j = 0; j <= n; j++) {
+		const struct service *other = r->config->services[j];
 
-		for (size_t j = 0; j < i && service->has_listen; j++) {
-			const struct service *other = r->config->services[j];
-
-			if (!other->has_listen || !listens_at(&other->listen, &service->listen))
+		for (unsigned k = 0; k <= other->n_instances; k++) {
+			if (!same_listener(service, i, other, k))
 				continue;
 			snprintf(text, sizeof(text), "%s: the service %s listens there already (line %u)",
-				 rddr_addr_format(&service->listen, address, sizeof(address)), other->name,
-				 r->drafts[j].listen.line);
-			fault_service(r, service, "listen", "incoming-proxy", r->drafts[i].listen, text);
-			break;
+				 rddr_addr_format(rddr_config_listen(service, i), address, sizeof(address)),
+				 other->name, r->drafts[j].listen.line);
+			fault_service(r, service, "listen",
+				      service->direction == RDDR_OUTGOING ? "outgoing-proxies" : "incoming-proxy",
+				      r->drafts[n].listen, text);
+			return;
 		}
+	}
+}
+
+static void check_listeners(struct reader *r)
+{
+	for (size_t n = 0; n < r->config->n_services && !rddr_config_report_full(r->report); n++) {
+		for (unsigned i = 0; i <= r->config->services[n]->n_instances; i++)
+			check_listener(r, n, i);
 	}
 }
 
@@ -147,27 +163,47 @@ static bool is_listener(const struct addr *listener, const struct addr *remote)
 	return !rddr_addr_is_wildcard(listener) || rddr_addr_is_local(remote);
 }
 
+/* Where RDDR itself listens. */
+static const struct service *own_listener(const struct reader *r, const struct addr *target, unsigned *line)
+{
+	for (size_t j = 0; j < r->config->n_services; j++) {
+		const struct service *service = r->config->services[j];
+
+		for (unsigned k = 0; k <= service->n_instances; k++) {
+			const struct addr *listen = rddr_config_listen(service, k);
+
+			*line = r->drafts[j].listen.line;
+			if (listen && is_listener(listen, target))
+				return service;
+		}
+	}
+	return NULL;
+}
+
+/* i: n_instances for the backend. */
 static void check_loop(struct reader *r, const struct service *service, unsigned i, const char *key,
 		       const struct addr *target)
 {
+	const struct service *other;
 	char text[200], address[RDDR_ADDR_TEXT];
+	unsigned line;
 
-	for (size_t j = 0; j < r->config->n_services; j++) {
-		const struct service *other = r->config->services[j];
-
-		if (!other->has_listen || !is_listener(&other->listen, target))
-			continue;
-		snprintf(text, sizeof(text), "%s is where RDDR itself listens (service %s, line %u)",
-			 rddr_addr_format(target, address, sizeof(address)), other->name, r->drafts[j].listen.line);
+	other = own_listener(r, target, &line);
+	if (!other)
+		return;
+	snprintf(text, sizeof(text), "%s is where RDDR itself listens (service %s, line %u)",
+		 rddr_addr_format(target, address, sizeof(address)), other->name, line);
+	if (i < service->n_instances)
 		fault_instance(r, service, i, key, rddr_config_service_draft(r, service)->remote[i], text);
-		break;
-	}
+	else
+		fault_service(r, service, "backend", "outgoing-proxies", service->mark, text);
 }
 
 static void check_loops(struct reader *r, const struct service *service)
 {
-	for (unsigned i = 0; i < service->n_instances; i++) {
-		const struct chainer_conf *conf = &service->instances[i].chainer;
+	for (unsigned i = 0; i <= service->n_instances; i++) {
+		const struct chainer_conf *conf =
+			i < service->n_instances ? &service->instances[i].chainer : &service->backend.chainer;
 
 		if (conf->has_remote)
 			check_loop(r, service, i, "remote", &conf->remote);

@@ -48,6 +48,29 @@ void rddr_config_tls_original_instances(struct reader *r, struct service *servic
 /* Takes NULL, nulls the pointer. What the daemon filled in is the daemon's. */
 void rddr_config_tls_free(struct tls_conf **conf);
 
+CONFIG_READ_SLOT(rddr_config_instances_name); /* of struct instance */
+CONFIG_READ_SLOT(rddr_config_outgoing_instances);
+CONFIG_READ_SLOT(rddr_config_outgoing_backend);
+CONFIG_READ_SLOT(rddr_config_outgoing_source);
+CONFIG_READ_SLOT(rddr_config_outgoing_gather);
+CONFIG_READ_SLOT(rddr_config_intercept_clients); /* prefixes into struct client_list */
+
+struct client_list {
+	struct prefix *list;
+	size_t n;
+};
+
+/* Reads an instance's chainer, with its keys, and checks it. False after a report. */
+bool rddr_config_instances_chainer(struct reader *r, const struct node *node, const struct place *place,
+				   struct service *service, struct instance *instance);
+
+/* What an outgoing service needs, and what only one may have. place: the service's. */
+void rddr_config_outgoing_keys(struct reader *r, const struct node *node, const struct place *place,
+			       struct service *service);
+/* One of outgoing-proxies of an original file. */
+void rddr_config_outgoing_original(struct reader *r, const struct node *key, const struct node *node,
+				   const struct place *place);
+
 /* Reads a whole original file, whose daemon-wide keys are common. */
 void rddr_config_original_read(struct reader *r, const struct node *root, struct fields common);
 

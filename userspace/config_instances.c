@@ -8,8 +8,8 @@
 #include "config_forms.h"
 #include "own.h"
 
-static void read_name(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
-		      void *base)
+void rddr_config_instances_name(struct reader *r, const struct node *node, const struct place *place,
+				const struct field *field, void *base)
 {
 	const char *text = rddr_config_read_text(r, node, place, CONFIG_NAME_MAX);
 	struct instance *instance = base;
@@ -146,7 +146,7 @@ static const struct bounds ports = {1, UINT16_MAX}, timeouts = {10, 600 * 1000},
 
 /* local comes before remote: of a name with several addresses the one of the same family is taken. */
 static const struct field instance_fields[] = {
-	{"name", read_name, 0, NULL, false},
+	{"name", rddr_config_instances_name, 0, NULL, false},
 	{"chainer", read_chainer, 0, NULL, true},
 	{"local", read_local, 0, NULL, false},
 	{"remote", read_remote, 0, NULL, false},
@@ -196,9 +196,31 @@ static void bind_chainer(struct reader *r, const struct service *service, struct
 		r->oom = true;
 }
 
+bool rddr_config_instances_chainer(struct reader *r, const struct node *node, const struct place *place,
+				   struct service *service, struct instance *instance)
+{
+	unsigned before = r->report->n + r->report->more;
+
+	if (!rddr_config_read_mapping(r, node, place, FIELDS(instance_fields), instance))
+		return false;
+	if (instance != &service->backend) {
+		rddr_config_tls_instance(r, node, place, service, instance);
+		rddr_config_tls_remote(r, node, service, instance);
+	}
+	if (r->report->n + r->report->more > before || r->oom)
+		return false;
+	check_chainer(r, node, place, instance);
+	bind_chainer(r, service, instance);
+	if (instance->chainer.forge_addr && !instance->chainer.forge_ports) {
+		instance->chainer.forge_ports = 1;
+		instance->chainer.forge_port[0] = FORGE_PORT_ANY;
+	}
+	return true;
+}
+
 static void read_instance(struct reader *r, const struct node *node, const struct place *place, struct service *service)
 {
-	unsigned i = service->n_instances, before = r->report->n + r->report->more;
+	unsigned i = service->n_instances;
 	struct draft *draft = rddr_config_service_draft(r, service);
 	const struct node *remote = rddr_config_yaml_find(node, "remote");
 	struct instance *instance;
@@ -211,18 +233,7 @@ static void read_instance(struct reader *r, const struct node *node, const struc
 	if (!remote)
 		remote = rddr_config_yaml_find(node, "hosts");
 	draft->remote[i] = remote ? remote->mark : node->mark;
-	if (!rddr_config_read_mapping(r, node, place, FIELDS(instance_fields), instance))
-		return;
-	rddr_config_tls_instance(r, node, place, service, instance);
-	rddr_config_tls_remote(r, node, service, instance);
-	if (r->report->n + r->report->more > before || r->oom)
-		return;
-	check_chainer(r, node, place, instance);
-	bind_chainer(r, service, instance);
-	if (instance->chainer.forge_addr && !instance->chainer.forge_ports) {
-		instance->chainer.forge_ports = 1;
-		instance->chainer.forge_port[0] = FORGE_PORT_ANY;
-	}
+	rddr_config_instances_chainer(r, node, place, service, instance);
 }
 
 void rddr_config_instances_read(struct reader *r, const struct node *node, const struct place *place,
@@ -231,7 +242,10 @@ void rddr_config_instances_read(struct reader *r, const struct node *node, const
 	struct items items;
 	char shown[100];
 
-	(void)field;
+	if (((const struct service *)base)->direction == RDDR_OUTGOING) {
+		rddr_config_outgoing_instances(r, node, place, field, base);
+		return;
+	}
 	if (node->kind != NODE_SEQUENCE) {
 		rddr_config_read_fault(r, node->mark, place, "wants a list of instances, is %s",
 				       rddr_config_read_show(node, shown, sizeof(shown)));

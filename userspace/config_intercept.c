@@ -154,6 +154,15 @@ static void read_clients(struct reader *r, const struct node *node, const struct
 	read_list(r, node, place, read_prefix, sizeof(struct prefix), &lists->clients, &lists->n_clients);
 }
 
+void rddr_config_intercept_clients(struct reader *r, const struct node *node, const struct place *place,
+				   const struct field *field, void *base)
+{
+	struct client_list *clients = base;
+
+	(void)field;
+	read_list(r, node, place, read_prefix, sizeof(struct prefix), &clients->list, &clients->n);
+}
+
 static void read_ports(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
 		       void *base)
 {

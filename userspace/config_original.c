@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The original RDDR file: its incoming part becomes one service that listens by itself. */
+/* The original RDDR file: its incoming part, and each of its backends, become services that listen by themselves. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,11 +134,27 @@ static void read_incoming(struct reader *r, const struct node *node, const struc
 static void read_outgoing(struct reader *r, const struct node *node, const struct place *place,
 			  const struct field *field, void *base)
 {
+	char shown[100];
+
 	(void)field;
 	(void)base;
 	if ((node->kind == NODE_SCALAR && node->type == SCALAR_NULL) || (node->kind != NODE_SCALAR && !node->n))
 		return;
-	rddr_config_read_fault(r, node->mark, place, "this version of RDDR does not do outgoing services");
+	if (node->kind != NODE_MAPPING) {
+		rddr_config_read_fault(r, node->mark, place, "wants a mapping of backends (host:port), is %s",
+				       rddr_config_read_show(node, shown, sizeof(shown)));
+		return;
+	}
+	if (node->n > CONFIG_SERVICES_MAX - 1) {
+		rddr_config_read_fault(r, node->mark, place, "%zu backends; at most %d are possible", node->n,
+				       CONFIG_SERVICES_MAX - 1);
+		return;
+	}
+	for (size_t i = 0; i < node->n && !r->oom && !rddr_config_report_full(r->report); i++) {
+		const struct place at = {.up = place, .key = node->items[2 * i]->text};
+
+		rddr_config_outgoing_original(r, node->items[2 * i], node->items[2 * i + 1], &at);
+	}
 }
 
 /* incoming-proxy comes first: it says which family of address fits. */
@@ -164,7 +180,10 @@ void rddr_config_original_read(struct reader *r, const struct node *root, struct
 	rddr_config_read_mapping(r, root, NULL, (struct fields){all, common.n + ARRAY_LEN(original_fields)}, r->config);
 	rddr_config_tls_original_instances(r, service);
 	/* The defaults were not read yet when the service was made. */
-	service->deadlines = r->deadlines;
-	service->noise = r->noise;
-	service->limits = r->limits;
+	for (size_t i = 0; i < r->config->n_services; i++) {
+		service = r->config->services[i];
+		service->deadlines = r->deadlines;
+		service->noise = r->noise;
+		service->limits = r->limits;
+	}
 }

@@ -69,3 +69,34 @@ const struct rule *rddr_config_match(const struct config *config, const struct a
 	}
 	return NULL;
 }
+
+const struct addr *rddr_config_listen(const struct service *service, unsigned i)
+{
+	if (i == 0)
+		return service->has_listen ? &service->listen : NULL;
+	if (i > service->n_instances || !service->instances[i - 1].has_listen)
+		return NULL;
+	return &service->instances[i - 1].listen;
+}
+
+/* What a connection to a listener of that address has as its local one. */
+static bool accepts(const struct addr *listener, const struct addr *local)
+{
+	return rddr_addr_equal(listener, local) ||
+	       (rddr_addr_is_wildcard(listener) && rddr_addr_port(listener) == rddr_addr_port(local));
+}
+
+int rddr_config_instance_of(const struct service *service, const struct addr *client, const struct addr *destination)
+{
+	for (unsigned i = 0; i < service->n_instances; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		if (instance->has_listen && accepts(&instance->listen, destination))
+			return (int)i;
+		for (size_t k = 0; k < instance->n_clients; k++) {
+			if (rddr_prefix_contains(&instance->clients[k], client))
+				return (int)i;
+		}
+	}
+	return -1;
+}

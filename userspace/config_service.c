@@ -17,12 +17,15 @@ void rddr_config_service_free(struct service *service)
 		rddr_chainer_conf_clear(&service->instances[i].chainer);
 		free(service->instances[i].name);
 		rddr_config_tls_free(&service->instances[i].tls);
+		free(service->instances[i].clients);
 	}
 	rddr_config_tls_free(&service->tls_lone);
 	rddr_config_tls_free(&service->tls_many);
 	free(service->instances);
 	rddr_access_free(&service->access);
 	free(service->balancers);
+	rddr_chainer_conf_clear(&service->backend.chainer);
+	free(service->backend.name);
 	free(service->rules);
 	free(service->diff_class);
 	free(service->diff_params);
@@ -61,6 +64,8 @@ static struct service *new_service(const struct reader *r, const char *name, str
 	service->deadlines = r->deadlines;
 	service->noise = r->noise;
 	service->limits = r->limits;
+	service->gather = (struct gather_conf){.first = 200, .idle = 4000, .waiting = 1000};
+	service->backend.chainer.ops = &rddr_chainer_transparent;
 	return service;
 }
 
@@ -170,7 +175,7 @@ static void read_policy(struct reader *r, const struct node *node, const struct 
 
 static const struct word directions[] = {
 	{"incoming", RDDR_INCOMING, false},
-	{"outgoing", RDDR_OUTGOING, true},
+	{"outgoing", RDDR_OUTGOING, false},
 	{NULL, 0, false},
 };
 static const struct word when_downs[] = {
@@ -193,6 +198,9 @@ static const struct field service_fields[] = {
 	{"instances", rddr_config_instances_read, 0, NULL, true},
 	{"access", rddr_config_access_rules, 0, NULL, false},
 	{"proxy-protocol", rddr_config_access_balancers, 0, NULL, false},
+	{"backend", rddr_config_outgoing_backend, 0, NULL, false},
+	{"source", rddr_config_outgoing_source, 0, NULL, false},
+	{"gather", rddr_config_outgoing_gather, 0, NULL, false},
 	{"filter", rddr_config_service_filter, offsetof(struct service, filter), NULL, false},
 	{"diff-class", rddr_config_service_diff_class, 0, NULL, false},
 	{"diff-params", rddr_config_service_diff_params, 0, NULL, false},
@@ -207,12 +215,13 @@ static const struct field service_fields[] = {
 };
 
 /* Keys that exclude each other. */
-static void check_keys(struct reader *r, const struct node *node, const struct place *place)
+static void check_keys(struct reader *r, const struct node *node, const struct place *place, struct service *service)
 {
 	static const char *const steered[] = {"intercept", "when-down", "existing"};
 	const struct node *listen = rddr_config_yaml_find(node, "listen");
 
-	if (!listen && !rddr_config_yaml_find(node, "intercept"))
+	rddr_config_outgoing_keys(r, node, place, service);
+	if (!listen && !rddr_config_yaml_find(node, "intercept") && !rddr_config_listen(service, 1))
 		rddr_config_read_fault(r, node->mark, place, "needs intercept, or listen");
 	for (size_t i = 0; listen && i < ARRAY_LEN(steered); i++) {
 		const struct node *other = rddr_config_yaml_find(node, steered[i]);
@@ -271,6 +280,6 @@ void rddr_config_service_list(struct reader *r, const struct node *node, const s
 		r->family = AF_UNSPEC;
 		r->listening = false;
 		if (rddr_config_read_mapping(r, value, &at, FIELDS(service_fields), service))
-			check_keys(r, value, &at);
+			check_keys(r, value, &at, service);
 	}
 }

@@ -361,6 +361,8 @@ static int begin_workers(struct daemon *d)
 		d->workers[w]->offload = d->offload;
 		d->n_workers++;
 	}
+	for (unsigned w = 0; w < d->n_workers; w++)
+		rddr_worker_introduce(d->workers[w], d->workers, d->n_workers);
 	return 0;
 }
 
@@ -438,6 +440,8 @@ void rddr_daemon_end(struct daemon *d)
 	d->ending = true;
 	/* Before the loops that its jobs come back to. */
 	rddr_offload_stop(d->offload);
+	for (unsigned w = 0; w < d->n_workers; w++)
+		rddr_worker_stop(d->workers[w]);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_free(&d->workers[w]);
 	rddr_offload_free(&d->offload);

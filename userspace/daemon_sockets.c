@@ -51,11 +51,15 @@ static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, c
 	return 0;
 }
 
-static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t family, const char *service)
+/* at: of the listening form; NULL: steered connections. */
+static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t family, const char *service,
+		       const struct addr *at)
 {
 	for (size_t i = 0; i < d->n_sockets; i++) {
 		const struct daemon_socket *sock = &d->sockets[i];
-		bool same = service ? sock->service && !strcmp(sock->service, service) : !sock->service;
+		bool same = service ? sock->service && !strcmp(sock->service, service) &&
+					      rddr_addr_equal(&sock->address, at)
+				    : !sock->service;
 
 		if (same && sock->worker == worker && (service || (sock->family == family && sock->slot == worker)))
 			return true;
@@ -70,10 +74,10 @@ static int listen_steered(struct daemon *d)
 	struct addr v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
 
 	for (unsigned w = 0; w < d->n_workers; w++) {
-		int r = has_socket(d, w, AF_INET, NULL) ? 0 : listen_at(d, &v4, w, NULL);
+		int r = has_socket(d, w, AF_INET, NULL, NULL) ? 0 : listen_at(d, &v4, w, NULL);
 		if (r < 0)
 			return r;
-		r = has_socket(d, w, AF_INET6, NULL) ? 0 : listen_at(d, &v6, w, NULL);
+		r = has_socket(d, w, AF_INET6, NULL, NULL) ? 0 : listen_at(d, &v6, w, NULL);
 		if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
 			log_warning("daemon: IPv6 is off on this host; connections over it are not taken");
 		else if (r < 0)
@@ -87,9 +91,12 @@ static const struct service *listening_service(const struct config *config, cons
 	for (size_t i = 0; i < config->n_services; i++) {
 		const struct service *service = config->services[i];
 
-		if (service->has_listen && !strcmp(service->name, sock->service) &&
-		    rddr_addr_equal(&service->listen, &sock->address))
-			return service;
+		for (unsigned k = 0; !strcmp(service->name, sock->service) && k <= service->n_instances; k++) {
+			const struct addr *at = rddr_config_listen(service, k);
+
+			if (at && rddr_addr_equal(at, &sock->address))
+				return service;
+		}
 	}
 	return NULL;
 }
@@ -111,19 +118,33 @@ static void close_unneeded(struct daemon *d)
 	d->n_sockets = kept;
 }
 
+/* How many addresses the services listen at; out (unless it is NULL) gets them. */
+static size_t own_listeners(const struct config *config, struct addr *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		for (unsigned k = 0; k <= config->services[i]->n_instances; k++) {
+			const struct addr *at = rddr_config_listen(config->services[i], k);
+
+			if (at && out)
+				out[n] = *at;
+			n += at != NULL;
+		}
+	}
+	return n;
+}
+
 /* The addresses that no chainer may dial, told to each worker. */
 static int tell_own(struct daemon *d)
 {
 	for (unsigned w = 0; w < d->n_workers; w++) {
-		struct addr *own = calloc(d->config->n_services + d->n_sockets + 1, sizeof(*own));
+		struct addr *own = calloc(own_listeners(d->config, NULL) + d->n_sockets + 1, sizeof(*own));
 		size_t n = 0;
 
 		if (!own)
 			return -ENOMEM;
-		for (size_t i = 0; i < d->config->n_services; i++) {
-			if (d->config->services[i]->has_listen)
-				own[n++] = d->config->services[i]->listen;
-		}
+		n = own_listeners(d->config, own);
 		for (size_t i = 0; i < d->n_sockets; i++) {
 			struct addr bound = {0};
 			socklen_t len = sizeof(bound);
@@ -138,6 +159,17 @@ static int tell_own(struct daemon *d)
 	return 0;
 }
 
+static int listen_for(struct daemon *d, const struct service *service, const struct addr *at)
+{
+	int r = 0;
+
+	for (unsigned w = 0; r == 0 && w < d->n_workers; w++) {
+		if (!has_socket(d, w, AF_UNSPEC, service->name, at))
+			r = listen_at(d, at, w, service->name);
+	}
+	return r;
+}
+
 int rddr_daemon_listen(struct daemon *d)
 {
 	int r = 0;
@@ -148,13 +180,13 @@ int rddr_daemon_listen(struct daemon *d)
 	/* One that cannot listen does not keep the others from it. */
 	for (size_t i = 0; i < d->config->n_services; i++) {
 		const struct service *service = d->config->services[i];
-		int failed = 0;
 
-		for (unsigned w = 0; failed == 0 && service->has_listen && w < d->n_workers; w++) {
-			if (!has_socket(d, w, AF_UNSPEC, service->name))
-				failed = listen_at(d, &service->listen, w, service->name);
+		for (unsigned k = 0; k <= service->n_instances; k++) {
+			const struct addr *at = rddr_config_listen(service, k);
+			int failed = at ? listen_for(d, service, at) : 0;
+
+			r = r ? r : failed;
 		}
-		r = r ? r : failed;
 	}
 	int told = tell_own(d);
 	return r ? r : told;

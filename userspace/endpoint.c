@@ -40,7 +40,7 @@ static void on_event(void *ctx, unsigned events)
 	rddr_endpoint_event(ctx, events);
 }
 
-void rddr_endpoint_event(struct endpoint *ep, unsigned events)
+void rddr_endpoint_note(struct endpoint *ep, unsigned events)
 {
 	if (events & LOOP_ERROR) {
 		/* The call that fails tells what happened. */
@@ -55,6 +55,11 @@ void rddr_endpoint_event(struct endpoint *ep, unsigned events)
 		ep->crossed = false;
 		ep->readable = ep->writable = true;
 	}
+}
+
+void rddr_endpoint_event(struct endpoint *ep, unsigned events)
+{
+	rddr_endpoint_note(ep, events);
 	if (ep->shaking)
 		rddr_handshake_step(ep);
 	else
@@ -94,6 +99,35 @@ void rddr_endpoint_secure(struct endpoint *ep, const struct transport *transport
 	ep->securing = true;
 	ep->plain_left = ep->out.bytes;
 	ep->next_transport = transport;
+}
+
+void rddr_endpoint_move(struct endpoint *to, struct endpoint *from)
+{
+	struct rddr_session *s = to->session;
+	struct stream *source = to->source;
+	/* Of its own session's config, which lives as long as it does. */
+	const struct tls_conf *tls_conf = to->tls_conf;
+	struct dial dialled;
+
+	rddr_dial_init(&dialled);
+	dialled.local = from->dial.local;
+	dialled.remote = from->dial.remote;
+	rddr_outq_clear(&from->out);
+	*to = *from;
+	to->session = s;
+	to->source = source;
+	to->dial = dialled;
+	to->tls_conf = tls_conf;
+	to->end_wanted = false;
+	if (to->transport->moved)
+		to->transport->moved(to);
+	rddr_loop_retarget(loop_of(to), &to->watch, on_event, to);
+	from->fd = -1;
+	from->state = ENDPOINT_CLOSED;
+	from->watch = (struct watch){0};
+	from->in = (struct stream){0};
+	from->tls = NULL;
+	rddr_dial_init(&from->dial);
 }
 
 static void let_go(struct endpoint *ep, bool reset)

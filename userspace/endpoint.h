@@ -113,6 +113,15 @@ void rddr_endpoint_secure(struct endpoint *ep, const struct transport *transport
 /* Notes what epoll said (LOOP_*), and moves the session on. */
 void rddr_endpoint_event(struct endpoint *ep, unsigned events);
 
+/* Notes it, and does nothing else. */
+void rddr_endpoint_note(struct endpoint *ep, unsigned events);
+
+/*
+ * Moves a connection, with what it has said, to another end, which was made by rddr_endpoint_init (of another session
+ * of the same worker) and never opened. from is as good as closed then. Nothing may be queued.
+ */
+void rddr_endpoint_move(struct endpoint *to, struct endpoint *from);
+
 /* Closes for good. reset: the other side is to see a reset. Queued bytes are forgotten, received ones stay. */
 void rddr_endpoint_close(struct endpoint *ep, bool reset);
 /* Closes at a neutral point: back to idle. */

@@ -231,7 +231,7 @@ static void rest_at_neutral_point(struct rddr_session *s)
 {
 	unsigned resting = 0, taking_part = 0;
 
-	if (!s->neutral || s->lone_done)
+	if (!s->neutral || s->lone_done || s->gather)
 		return;
 	for (unsigned i = 0; i < s->n; i++) {
 		struct endpoint *ep = &s->many[i];
@@ -488,10 +488,24 @@ void rddr_fanin_reclaim(struct rddr_session *s)
 	rddr_endpoint_reclaim(&s->many[0], needs < keep ? needs : keep);
 }
 
+void rddr_fanin_adopt(struct rddr_session *s)
+{
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
+		if (!rddr_stream_unconsumed(&s->many[i].in))
+			continue;
+		if (!s->answering)
+			rddr_host_services.begin_answer(s);
+		if (i == 0 && rddr_session_reports(s))
+			pass_through(s);
+	}
+	s->rejudge = true;
+}
+
 bool rddr_fanin_run(struct rddr_session *s)
 {
-	bool arrived = read_many(s);
-	bool moved = arrived | judge(s, arrived);
+	bool over = rddr_outgoing_is_over(s);
+	bool arrived = !over && read_many(s);
+	bool moved = arrived | (!over && judge(s, arrived));
 
 	if (s->phase != SESSION_OPEN)
 		return true;

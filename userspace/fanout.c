@@ -144,7 +144,7 @@ static bool ask_plugin(struct rddr_session *s)
 		give_up(s, RDDR_DENIED_REJECTED, "bytes in clear came behind the request for TLS");
 		return false;
 	}
-	if (result.consumed)
+	if (result.consumed && !s->gather)
 		s->neutral = false;
 	return result.consumed > 0;
 }
@@ -205,7 +205,8 @@ static bool pass_on(struct rddr_session *s)
 	/* What was given up in report mode goes on as it is. */
 	while (s->phase == SESSION_OPEN && s->unjudged && rddr_stream_unconsumed(in) && ask_plugin(s))
 		moved = true;
-	if (s->phase == SESSION_OPEN && in->end == RDDR_END_ENDED && !s->lone_done && !rddr_stream_unconsumed(in)) {
+	if (s->phase == SESSION_OPEN && in->end == RDDR_END_ENDED && !s->lone_done && !rddr_stream_unconsumed(in) &&
+	    !rddr_outgoing_is_over(s)) {
 		pass_end(s);
 		moved = true;
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "gather.h"
 #include "greeting.h"
 #include "log.h"
 #include "metrics.h"
@@ -150,6 +151,10 @@ static void begin(struct listener *l, int fd, const struct addr *peer)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 		rddr_metrics_count(w->metrics, METRIC_no_service);
 		close(fd);
+		return;
+	}
+	if (service->direction == RDDR_OUTGOING) {
+		rddr_gather_accept(w, config, service, fd, &client, &destination);
 		return;
 	}
 	w->fds_used += service->n_instances + 1;

@@ -76,6 +76,12 @@
 	X(plugin_conflicts, "divergences in which one instance alone told of a conflict between transactions")         \
 	X(plugin_cancels, "requests to cancel that were passed on")                                                    \
 	X(leaders_outwaited, "times that the others were asked before instance 0 had answered")                        \
+	X(groups, "outgoing: groups of one connection, or exchange, of each instance")                                 \
+	X(regroupings, "outgoing: groups of connections that were in different ones before")                           \
+	X(partners_missing, "outgoing: connections refused because the other instances' did not come")                 \
+	X(strangers, "outgoing: connections of nobody's instance (refused)")                                           \
+	X(gather_full, "outgoing: connections refused because too many wait")                                          \
+	X(backend_reused, "outgoing: groups that took a connection to the backend that was there")                     \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")                            \
 	X(tls_handshakes, "TLS handshakes done")                                                                       \

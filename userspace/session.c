@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "evidence.h"
+#include "gather.h"
 #include "handshake.h"
 #include "log.h"
 #include "metrics.h"
@@ -102,6 +103,10 @@ static void give_up_dials(struct rddr_session *s)
 		rddr_chainer_give_up(&ep->dial);
 		rddr_session_dialled(s, ep, DIAL_TIMED_OUT);
 	}
+	if (s->phase == SESSION_OPEN && s->lone.state == ENDPOINT_DIALLING) {
+		rddr_chainer_give_up(&s->lone.dial);
+		rddr_outgoing_dialled(s, DIAL_TIMED_OUT);
+	}
 }
 
 static void on_timer(void *ctx)
@@ -144,7 +149,7 @@ static void on_timer(void *ctx)
 
 /* ---- dialling ---- */
 
-static void count_outcome(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
+void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
 {
 	static const enum metric metrics[DIAL_OUTCOMES] = {
 		[DIAL_REFUSED] = METRIC_dial_refused,
@@ -177,6 +182,8 @@ static void count_outcome(struct rddr_session *s, const struct dial *dial, enum 
 /* Whoever stops being dialled has to ask: nothing else would open it. */
 void rddr_session_open_gate(struct rddr_session *s)
 {
+	if (s->lone.state == ENDPOINT_DIALLING)
+		return;
 	for (unsigned i = 0; i < s->n; i++) {
 		if (s->many[i].state == ENDPOINT_DIALLING)
 			return;
@@ -203,7 +210,7 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 {
 	unsigned i = (unsigned)(ep - s->many);
 
-	count_outcome(s, &ep->dial, outcome);
+	rddr_session_count_dial(s, &ep->dial, outcome);
 	if (outcome == DIAL_CONNECTED) {
 		int fd = TAKE_FD(ep->dial.fd);
 
@@ -266,7 +273,7 @@ void rddr_session_dial(struct rddr_session *s, unsigned i)
 
 /* ---- begin ---- */
 
-static struct rddr_session *session_new(struct worker *worker, struct config *config, struct service *service)
+struct rddr_session *rddr_session_new(struct worker *worker, struct config *config, struct service *service)
 {
 	struct rddr_session *s = calloc(1, sizeof(*s) + service->n_instances * sizeof(s->many[0]));
 
@@ -297,7 +304,7 @@ static struct rddr_session *session_new(struct worker *worker, struct config *co
 	return s;
 }
 
-static int create_state(struct rddr_session *s)
+void rddr_session_create(struct rddr_session *s)
 {
 	const struct rddr_diff_create args = {
 		.size = sizeof(args),
@@ -312,17 +319,23 @@ static int create_state(struct rddr_session *s)
 		.repeat = rddr_replay_limit(s),
 		.host = &rddr_host_services,
 		.session = s,
+		.identity = s->identity,
+		.replied = s->replied,
 	};
 	int r = s->ops->create ? s->ops->create(&args, &s->state) : 0;
 
 	s->created = r == 0;
-	return r;
+	if (s->created)
+		return;
+	struct rddr_finding finding = {0};
+	snprintf(finding.why, sizeof(finding.why), "the plugin cannot begin a session: %s", strerror(-r));
+	rddr_session_deny(s, RDDR_DENIED_FAILED, &finding);
 }
 
 void rddr_session_begin_incoming(struct worker *worker, struct config *config, struct service *service, int fd,
 				 const struct addr *client, const struct addr *destination)
 {
-	struct rddr_session *s = session_new(worker, config, service);
+	struct rddr_session *s = rddr_session_new(worker, config, service);
 
 	if (!s) {
 		rddr_metrics_count(service->metrics, METRIC_accept_failed);
@@ -340,14 +353,7 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 		rddr_handshake_begin(&s->lone);
 	if (s->phase != SESSION_OPEN)
 		return;
-	int r = create_state(s);
-	if (r < 0) {
-		struct rddr_finding finding = {0};
-
-		snprintf(finding.why, sizeof(finding.why), "the plugin cannot begin a session: %s", strerror(-r));
-		rddr_session_deny(s, RDDR_DENIED_FAILED, &finding);
-		return;
-	}
+	rddr_session_create(s);
 	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++)
 		rddr_session_dial(s, i);
 	if (s->phase == SESSION_OPEN)
@@ -383,6 +389,10 @@ static bool finished(const struct rddr_session *s)
 
 static void pump_denied(struct rddr_session *s)
 {
+	if (s->gather) {
+		rddr_outgoing_pump_denied(s);
+		return;
+	}
 	rddr_endpoint_flush(&s->lone);
 	rddr_endpoint_discard(&s->lone);
 	if (s->lone.broken || (s->lone.end_sent && s->lone.in.end != RDDR_END_OPEN))
@@ -439,6 +449,8 @@ static void move_on(struct rddr_session *s)
 		rddr_session_close(s, SESSION_END_DONE);
 	else if (s->phase == SESSION_OPEN && speaks_to_nobody(s))
 		rddr_session_close(s, SESSION_END_MANY_RESET);
+	else if (s->phase == SESSION_OPEN && rddr_outgoing_is_over(s))
+		rddr_outgoing_settle(s);
 }
 
 void rddr_session_pump(struct rddr_session *s)
@@ -509,7 +521,7 @@ void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, c
 
 	s->phase = SESSION_DENIED;
 	rddr_loop_undefer(s->worker->loop, &s->again);
-	size_t agreed = s->lone.out.bytes;
+	size_t agreed = s->lone.out.bytes, said = rddr_outgoing_said(s);
 	const struct rddr_denial denial = {
 		.size = sizeof(denial),
 		.reason = reason,
@@ -519,6 +531,10 @@ void rddr_session_deny(struct rddr_session *s, enum rddr_denial_reason reason, c
 	};
 	if (s->created && s->ops->render_denial)
 		s->ops->render_denial(s->state, &denial);
+	if (s->gather) {
+		rddr_outgoing_deny(s, said);
+		return;
+	}
 	/* Nothing of the many is needed any more but what had agreed and is on its way. */
 	for (unsigned i = 0; i < s->n; i++)
 		rddr_endpoint_close(&s->many[i], true);
@@ -536,6 +552,12 @@ static void finish(struct rddr_session *s)
 	s->phase = SESSION_DENIED;
 	rddr_loop_undefer(s->worker->loop, &s->again);
 	rddr_offload_forget(s);
+	if (s->gather) {
+		rddr_endpoint_flush(&s->lone);
+		rddr_endpoint_close(&s->lone, false);
+		rddr_outgoing_deny(s, 0);
+		return;
+	}
 	for (unsigned i = 0; i < s->n; i++) {
 		rddr_endpoint_flush(&s->many[i]);
 		rddr_endpoint_close(&s->many[i], false);
@@ -579,6 +601,8 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 	*(s->prev ? &s->prev->next : &w->sessions) = s->next;
 	w->n_sessions--;
 	rddr_worker_release(w, s->n + 1);
+	if (s->gather)
+		rddr_gather_left(s->gather);
 	/* The plugin may be the caller's caller. */
 	rddr_loop_defer(w->loop, &s->bury);
 }

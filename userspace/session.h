@@ -23,6 +23,8 @@
 #include "rddr_diff.h"
 
 struct offload_record;
+struct gather;
+struct group;
 struct worker;
 
 /* How far an end is read ahead of whoever it is read for, and how much of it in one turn, in bytes. */
@@ -107,6 +109,10 @@ struct rddr_session {
 	uint32_t lead_time; /* ms; 0: for ever */
 
 	struct offload_record *offloaded; /* computations under way */
+	struct gather *gather;		  /* outgoing: where the many came from; NULL: incoming */
+	const size_t *replied;		  /* outgoing: while create runs */
+	uint64_t identity;		  /* outgoing: of the neutral point that it began at; 0: its ends were new */
+
 	struct noise_account noise;
 	struct endpoint lone;
 	struct endpoint many[]; /* n */
@@ -115,6 +121,9 @@ struct rddr_session {
 /* A connection of the listener's: takes fd over. destination: where the client wanted to go. */
 void rddr_session_begin_incoming(struct worker *worker, struct config *config, struct service *service, int fd,
 				 const struct addr *client, const struct addr *destination);
+
+/* One connection of each instance of an outgoing service: moves them out of the group, and the backend's too. */
+void rddr_session_begin_outgoing(struct worker *worker, const struct group *group);
 
 /* Bytes, an end or room arrived somewhere: moves on what can be moved on, in both directions. */
 void rddr_session_pump(struct rddr_session *s);
@@ -159,6 +168,32 @@ static inline size_t rddr_session_high_water(const struct rddr_session *s)
 	return SESSION_HIGH_WATER < limit ? SESSION_HIGH_WATER : limit;
 }
 
+/* ---- session.c, for session_outgoing.c ---- */
+
+/* NULL: no memory. */
+struct rddr_session *rddr_session_new(struct worker *worker, struct config *config, struct service *service);
+/* Calls the plugin's create, and denies where it fails. */
+void rddr_session_create(struct rddr_session *s);
+void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome);
+
+/* ---- session_outgoing.c ---- */
+
+/* The backend's end finished dialling. */
+void rddr_outgoing_dialled(struct rddr_session *s, enum dial_outcome outcome);
+/* Bytes of RDDR's own that wait for the many. */
+size_t rddr_outgoing_said(const struct rddr_session *s);
+/* A denial was rendered to the many, for whom so much waited before: they get it, the backend is gone. */
+void rddr_outgoing_deny(struct rddr_session *s, size_t said_before);
+void rddr_outgoing_pump_denied(struct rddr_session *s);
+/* At a neutral point the group ends, and its connections go back. */
+void rddr_outgoing_settle(struct rddr_session *s);
+
+/* Whether what the many say now is for another group. */
+static inline bool rddr_outgoing_is_over(const struct rddr_session *s)
+{
+	return s->gather && s->neutral && s->ops->opening;
+}
+
 /* ---- fanout.c ---- */
 
 /* Reads the lone end, asks the plugin, queues and sends to the many. True when it moved anything. */
@@ -181,6 +216,8 @@ void rddr_lead_follow(struct rddr_session *s, uint64_t upto);
 
 bool rddr_fanin_run(struct rddr_session *s);
 void rddr_fanin_reclaim(struct rddr_session *s);
+/* What the many had said before the session began counts as read now. */
+void rddr_fanin_adopt(struct rddr_session *s);
 /* The skew deadline passed. */
 void rddr_fanin_late(struct rddr_session *s);
 

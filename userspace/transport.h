@@ -38,6 +38,8 @@ struct transport {
 	/* Counts that the deadline for agreeing has passed; why() names it. */
 	void (*late)(struct endpoint *ep);
 	const char *(*why)(const struct endpoint *ep);
+	/* The connection, with what open() made, was moved here from another end. */
+	void (*moved)(struct endpoint *ep);
 };
 
 extern const struct transport rddr_transport_tcp;

@@ -265,6 +265,12 @@ static int tls_error(struct endpoint *ep)
 	return rddr_transport_tcp.error(ep);
 }
 
+static void tls_moved(struct endpoint *ep)
+{
+	if (ep->tls)
+		SSL_set_app_data(ep->tls->ssl, ep);
+}
+
 const struct transport rddr_transport_tls = {
 	.name = "tls",
 	.recv = tls_recv,
@@ -276,4 +282,5 @@ const struct transport rddr_transport_tls = {
 	.shake = tls_shake,
 	.late = tls_late,
 	.why = tls_why,
+	.moved = tls_moved,
 };

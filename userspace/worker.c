@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gather.h"
 #include "greeting.h"
 #include "listener.h"
 #include "log.h"
@@ -206,7 +207,7 @@ static void tell_drained(struct worker *w)
 {
 	loop_fn fn = w->drained;
 
-	if (!w->draining || w->n_sessions || w->greetings || !fn)
+	if (!w->draining || w->n_sessions || w->greetings || !fn || rddr_gather_is_busy(w))
 		return;
 	w->drained = NULL;
 	rddr_loop_timer_cancel(w->loop, &w->drain);
@@ -221,6 +222,7 @@ void rddr_worker_ended(struct worker *w)
 static void close_sessions(struct worker *w)
 {
 	rddr_greeting_close_all(w);
+	rddr_gather_close(w);
 	while (w->sessions)
 		rddr_session_close(w->sessions, SESSION_END_DRAINED);
 }
@@ -245,7 +247,8 @@ static void do_drain(void *ctx)
 	rddr_listener_empty(w);
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
-	if (w->n_sessions || w->greetings)
+	rddr_gather_drain(w);
+	if (w->n_sessions || w->greetings || rddr_gather_is_busy(w))
 		rddr_loop_timer_set(w->loop, &w->drain, rddr_loop_now(w->loop) + e->limit);
 	errand_free(e);
 	tell_drained(w);
@@ -315,17 +318,30 @@ int rddr_worker_start(struct worker *w)
 	return r;
 }
 
+void rddr_worker_introduce(struct worker *w, struct worker *const *peers, unsigned n)
+{
+	w->peers = peers;
+	w->n_peers = n;
+}
+
+void rddr_worker_stop(struct worker *w)
+{
+	if (!w || !w->started)
+		return;
+	rddr_loop_stop(w->loop);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
 void rddr_worker_free(struct worker **owned)
 {
 	struct worker *w = *owned;
 
 	if (!w)
 		return;
-	if (w->started) {
-		rddr_loop_stop(w->loop);
-		pthread_join(w->thread, NULL);
-	}
+	rddr_worker_stop(w);
 	w->drained = NULL;
+	w->gone = true;
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
 	close_sessions(w);

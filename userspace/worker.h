@@ -20,6 +20,7 @@
 #define WORKERS_MAX 64
 
 struct greeting;
+struct gather;
 struct listener;
 struct metrics_set;
 struct rddr_session;
@@ -54,6 +55,13 @@ struct worker {
 	struct steering *steering; /* for the heartbeat; NULL: none */
 	struct offload *offload;   /* the daemon's; NULL: plugins cannot compute elsewhere */
 
+	/* Outgoing services: see gather.h. */
+	struct gather *gathers;
+	struct worker *const *peers; /* all workers, this one too */
+	unsigned n_peers;
+	uint32_t handed_over; /* atomic: connections that are on their way here */
+	bool gone;	      /* nothing is taken any more */
+
 	bool draining;
 	struct timer drain;
 	loop_fn drained; /* called on this worker once it has no session */
@@ -63,6 +71,10 @@ struct worker {
 /* 0 or -errno. fds_max: how many descriptors its sessions may have open at once. */
 int rddr_worker_new(unsigned index, struct config *config, uint32_t fds_max, struct worker **out);
 int rddr_worker_start(struct worker *w);
+/* The workers know one another. Before any is started. */
+void rddr_worker_introduce(struct worker *w, struct worker *const *peers, unsigned n);
+/* Stops the loop, and waits for the thread. All of them, before the first is freed. */
+void rddr_worker_stop(struct worker *w);
 /* Stops the loop, waits for the thread, closes what is left. Takes NULL, nulls the pointer. */
 void rddr_worker_free(struct worker **w);
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A protocol of lines. serve ADDRESS PORT LOG [GREETING]: notes every line, with whom it sees, and answers with it.
+// write HOST PORT LINE...: sends each line once the last was answered, and prints the answers; "-" waits for a line first.
+"use strict";
+const fs = require("fs");
+const net = require("net");
+const [role, address, port, ...rest] = process.argv.slice(2);
+
+function serve(log, greeting) {
+	net.createServer((socket) => {
+		let left = "";
+		socket.on("error", (e) => fs.appendFileSync(log, `error ${e.code}\n`));
+		if (greeting) socket.write(greeting + "\n");
+		socket.on("data", (data) => {
+			const lines = (left + data).split("\n");
+			left = lines.pop();
+			for (const line of lines) {
+				fs.appendFileSync(log, `${socket.remoteAddress} ${line}\n`);
+				socket.write(`got ${line}\n`);
+			}
+		});
+		socket.on("end", () => socket.end());
+	}).listen(Number(port), address);
+}
+
+function write(lines) {
+	const socket = net.connect(Number(port), address);
+	let left = "";
+	const next = () => {
+		if (!lines.length) socket.end();
+		else if (lines[0] === "-") lines.shift();
+		else socket.write(lines.shift() + "\n");
+	};
+	socket.on("connect", next);
+	socket.on("error", (e) => { console.log(`error ${e.code}`); process.exitCode = 1; });
+	socket.on("data", (data) => {
+		const got = (left + data).split("\n");
+		left = got.pop();
+		for (const line of got) { console.log(line); next(); }
+	});
+}
+
+if (role === "serve") serve(...rest);
+else write(rest);

@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gather.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evidence.h"
+#include "gather_own.h"
+#include "log.h"
+#include "metrics.h"
+#include "own.h"
+#include "worker.h"
+
+static void on_end(void *ctx, unsigned events);
+static void on_timer(void *ctx);
+static void look_again(void *ctx);
+static void bury(void *ctx);
+
+/* ---- lists ---- */
+
+void rddr_gather_list_put(struct gather_end *end, struct gather_list *list)
+{
+	end->list = list;
+	end->next = NULL;
+	end->prev = list->last;
+	*(list->last ? &list->last->next : &list->first) = end;
+	list->last = end;
+}
+
+void rddr_gather_list_take(struct gather_end *end)
+{
+	struct gather_list *list = end->list;
+
+	if (!list)
+		return;
+	*(end->prev ? &end->prev->next : &list->first) = end->next;
+	*(end->next ? &end->next->prev : &list->last) = end->prev;
+	end->list = NULL;
+}
+
+/* ---- gathers ---- */
+
+static struct rddr_session *new_park(struct worker *w, struct config *config, struct service *service)
+{
+	struct rddr_session *park = calloc(1, sizeof(*park));
+
+	if (!park)
+		return NULL;
+	park->worker = w;
+	park->config = config;
+	park->service = service;
+	park->phase = SESSION_CLOSED;
+	return park;
+}
+
+/* Connections of before a reload and of after it meet: the youngest config counts for all that come together. */
+static void use_config(struct gather *g, struct config *config, struct service *service)
+{
+	if (g->service == service)
+		return;
+	struct config *old = g->config;
+
+	g->config = rddr_config_get(config);
+	g->service = service;
+	g->park->config = config;
+	g->park->service = service;
+	rddr_config_put(&old);
+}
+
+static bool fits(const struct gather *g, const struct service *service, const struct addr *destination)
+{
+	return !g->gone && g->n == service->n_instances && !strcmp(g->service->name, service->name) &&
+	       !g->service->ops->opening == !service->ops->opening && rddr_addr_equal(&g->destination, destination);
+}
+
+static struct gather *gather_for(struct worker *w, struct config *config, struct service *service,
+				 const struct addr *destination)
+{
+	struct gather *g;
+
+	for (g = w->gathers; g; g = g->next) {
+		if (fits(g, service, destination)) {
+			use_config(g, config, service);
+			return g;
+		}
+	}
+	g = calloc(1, sizeof(*g));
+	struct rddr_session *park = g ? new_park(w, config, service) : NULL;
+	if (!park) {
+		free(g);
+		return NULL;
+	}
+	g->worker = w;
+	g->config = rddr_config_get(config);
+	g->service = service;
+	g->park = park;
+	g->destination = *destination;
+	g->n = service->n_instances;
+	g->timer = (struct timer){.fn = on_timer, .ctx = g};
+	g->again = (struct deferred){.fn = look_again, .ctx = g};
+	g->bury = (struct deferred){.fn = bury, .ctx = g};
+	g->next = w->gathers;
+	if (g->next)
+		g->next->prev = g;
+	w->gathers = g;
+	return g;
+}
+
+static bool is_empty(const struct gather *g)
+{
+	return !g->sessions && !g->spares && !g->quiet.first && !g->waiting.first && !g->unseen.first;
+}
+
+/* With the last connection the gather goes, too. */
+static void settle(struct gather *g)
+{
+	struct worker *w = g->worker;
+
+	if (!g->gone && is_empty(g)) {
+		g->gone = true;
+		*(g->prev ? &g->prev->next : &w->gathers) = g->next;
+		if (g->next)
+			g->next->prev = g->prev;
+		rddr_loop_timer_cancel(w->loop, &g->timer);
+		rddr_loop_undefer(w->loop, &g->again);
+		rddr_loop_defer(w->loop, &g->bury);
+	}
+	rddr_worker_ended(w);
+}
+
+static void bury(void *ctx)
+{
+	struct gather *g = ctx;
+
+	rddr_config_put(&g->config);
+	free(g->park);
+	free(g);
+}
+
+/* ---- deadlines ---- */
+
+static void earliest(uint64_t *when, uint64_t other)
+{
+	if (other < *when)
+		*when = other;
+}
+
+/* How long an end may say nothing. */
+static uint32_t quiet_ms(const struct gather *g)
+{
+	return rddr_gather_by_exchange(g) ? g->service->deadlines.idle : g->service->gather.first;
+}
+
+static void arm(struct gather *g)
+{
+	uint64_t when = UINT64_MAX;
+
+	if (g->gone)
+		return;
+	if (g->quiet.first)
+		earliest(&when, g->quiet.first->since + quiet_ms(g));
+	if (g->waiting.first)
+		earliest(&when, g->waiting.first->since + g->service->gather.partner);
+	if (g->oldest_spare)
+		earliest(&when, g->oldest_spare->since + g->service->gather.idle);
+	if (when != UINT64_MAX && (!g->timer.armed || when < g->timer.when))
+		rddr_loop_timer_set(g->worker->loop, &g->timer, when);
+}
+
+/* ---- connections to the backend ---- */
+
+static void free_spare(struct gather_spare *spare)
+{
+	struct gather *g = spare->gather;
+
+	*(spare->prev ? &spare->prev->next : &g->spares) = spare->next;
+	*(spare->next ? &spare->next->prev : &g->oldest_spare) = spare->prev;
+	g->n_spares--;
+	free(spare);
+}
+
+static void drop_spare(struct gather_spare *spare)
+{
+	struct gather *g = spare->gather;
+
+	rddr_endpoint_close(&spare->ep, false);
+	rddr_endpoint_reclaim(&spare->ep, rddr_stream_received(&spare->ep.in));
+	free_spare(spare);
+	rddr_worker_release(g->worker, 1);
+}
+
+/* Whatever happens to it: it is not to be used any more. */
+static void on_spare(void *ctx, unsigned events)
+{
+	struct gather_spare *spare = ctx;
+	struct gather *g = spare->gather;
+
+	if (!(events & (LOOP_IN | LOOP_EOF | LOOP_ERROR)))
+		return;
+	drop_spare(spare);
+	settle(g);
+}
+
+static void keep_spare(struct gather *g, struct endpoint *ep, uint64_t identity)
+{
+	struct gather_spare *spare = calloc(1, sizeof(*spare));
+
+	if (!spare)
+		return;
+	rddr_endpoint_init(&spare->ep, g->park, ep->transport, &g->park->lone.in);
+	rddr_endpoint_move(&spare->ep, ep);
+	rddr_loop_retarget(g->worker->loop, &spare->ep.watch, on_spare, spare);
+	spare->gather = g;
+	spare->identity = identity;
+	spare->since = rddr_loop_now(g->worker->loop);
+	spare->next = g->spares;
+	*(g->spares ? &g->spares->prev : &g->oldest_spare) = spare;
+	g->spares = spare;
+	g->n_spares++;
+	g->worker->fds_used++;
+}
+
+/* The youngest: a server is the least likely to close it just now. */
+static struct gather_spare *find_spare(struct gather *g, uint64_t identity)
+{
+	for (struct gather_spare *spare = g->spares; spare; spare = spare->next) {
+		if (spare->identity == identity)
+			return spare;
+	}
+	return NULL;
+}
+
+/* ---- ends ---- */
+
+static void forget(struct gather_end *end)
+{
+	rddr_gather_unmatch(end);
+	rddr_gather_list_take(end);
+	end->gather->count[end->instance]--;
+	free(end);
+}
+
+void rddr_gather_drop(struct gather_end *end, bool reset)
+{
+	struct gather *g = end->gather;
+
+	rddr_endpoint_close(&end->ep, reset);
+	rddr_endpoint_reclaim(&end->ep, rddr_stream_received(&end->ep.in));
+	forget(end);
+	rddr_worker_release(g->worker, 1);
+	settle(g);
+}
+
+static void record(const struct gather_end *end, enum rddr_denial_reason reason, const char *why, const char *reference)
+{
+	const struct gather *g = end->gather;
+	const struct stream *in = &end->ep.in;
+	struct evidence_side sides[RDDR_MAX_INSTANCES] = {0};
+	struct evidence e = {
+		.service = g->service->name,
+		.action = "deny",
+		.reason = rddr_evidence_reason_name(reason),
+		.client = end->ep.dial.remote,
+		.destination = g->destination,
+		.session = end->last,
+		.offset = in->consumed,
+		.where = "the opening",
+		.why = why,
+		.n = g->n,
+		.minority = -1,
+		.sides = sides,
+	};
+	char client[RDDR_ADDR_TEXT], destination[RDDR_ADDR_TEXT];
+
+	for (unsigned i = 0; i < g->n; i++) {
+		sides[i].name = g->service->instances[i].name;
+		sides[i].state = i == end->instance ? rddr_endpoint_state_name(&end->ep) : "missing";
+	}
+	struct evidence_side *side = &sides[end->instance];
+	side->address = end->ep.dial.remote;
+	side->received = rddr_stream_received(in);
+	side->excerpt_len = rddr_stream_unconsumed(in);
+	if (side->excerpt_len > rddr_evidence_excerpt())
+		side->excerpt_len = rddr_evidence_excerpt();
+	side->excerpt = side->excerpt_len ? rddr_stream_at(in, in->consumed) : NULL;
+	side->excerpt_offset = in->consumed;
+	bool kept = rddr_evidence_record(reference, &e);
+	rddr_metrics_count(g->service->metrics, kept ? METRIC_evidence_recorded : METRIC_evidence_dropped);
+	log_warning("gather: deny service=%s reason=%s reference=%s instance=%s client=%s destination=%s why=\"%s\"",
+		    g->service->name, e.reason, reference, side->name,
+		    rddr_addr_format(&e.client, client, sizeof(client)),
+		    rddr_addr_format(&g->destination, destination, sizeof(destination)), why);
+}
+
+void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why)
+{
+	struct metrics_set *metrics = end->gather->service->metrics;
+	char reference[EVIDENCE_REFERENCE];
+
+	rddr_evidence_reference(reference);
+	record(end, reason, why, reference);
+	if (reason == RDDR_DENIED_MISSING) {
+		rddr_metrics_count(metrics, METRIC_partners_missing);
+		rddr_metrics_count(metrics, METRIC_denied_missing);
+	}
+	if (reason != RDDR_DENIED_REJECTED)
+		rddr_metrics_count(metrics, METRIC_divergences);
+	else
+		rddr_metrics_count(metrics, METRIC_denied_rejected);
+	rddr_metrics_count(metrics, METRIC_denied);
+	rddr_gather_drop(end, true);
+}
+
+static void on_end(void *ctx, unsigned events)
+{
+	struct gather_end *end = ctx;
+	struct gather *g = end->gather;
+
+	rddr_endpoint_note(&end->ep, events);
+	if (end->ep.out.bytes)
+		rddr_endpoint_flush(&end->ep);
+	rddr_gather_look(end);
+	arm(g);
+}
+
+static void look_again(void *ctx)
+{
+	struct gather *g = ctx;
+
+	/* What is put there meanwhile comes with the next batch. */
+	for (struct gather_end *end = g->unseen.first, *last = g->unseen.last, *next; end; end = next) {
+		next = end == last ? NULL : end->next;
+		rddr_gather_look(end);
+		if (g->gone)
+			return;
+	}
+	arm(g);
+}
+
+static void on_timer(void *ctx)
+{
+	struct gather *g = ctx;
+	uint64_t now = rddr_loop_now(g->worker->loop);
+
+	while (!g->gone && g->quiet.first && now >= g->quiet.first->since + quiet_ms(g)) {
+		if (rddr_gather_by_exchange(g))
+			rddr_gather_drop(g->quiet.first, false);
+		else
+			rddr_gather_silent(g->quiet.first);
+	}
+	while (!g->gone && g->waiting.first && now >= g->waiting.first->since + g->service->gather.partner)
+		rddr_gather_expire(g->waiting.first);
+	while (!g->gone && g->oldest_spare && now >= g->oldest_spare->since + g->service->gather.idle) {
+		drop_spare(g->oldest_spare);
+		settle(g);
+	}
+	arm(g);
+}
+
+/* ---- groups ---- */
+
+static bool is_regrouped(struct gather *g, struct gather_end *const ends[])
+{
+	const struct gather_end *one = NULL;
+
+	for (unsigned i = 0; i < g->n; i++) {
+		if (!ends[i])
+			continue;
+		if (one && ends[i]->last != one->last)
+			return true;
+		one = ends[i];
+	}
+	return false;
+}
+
+void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
+{
+	struct worker *w = g->worker;
+	struct group group = {.gather = g, .config = g->config, .service = g->service, .destination = g->destination};
+	unsigned present = 0;
+	struct gather_end *source = NULL;
+
+	for (unsigned i = 0; i < g->n; i++) {
+		if (!ends[i])
+			continue;
+		rddr_gather_unmatch(ends[i]);
+		rddr_gather_list_take(ends[i]);
+		group.many[i] = &ends[i]->ep;
+		group.replied[i] = ends[i]->replied;
+		if (!source || i == g->service->source)
+			source = ends[i];
+		present++;
+	}
+	group.client = source->ep.dial.remote;
+	group.identity = source->identity;
+	rddr_metrics_count(g->service->metrics, METRIC_groups);
+	if (is_regrouped(g, ends))
+		rddr_metrics_count(g->service->metrics, METRIC_regroupings);
+
+	struct gather_spare *spare = find_spare(g, group.identity);
+	group.lone = spare ? &spare->ep : NULL;
+	if (spare)
+		rddr_metrics_count(g->service->metrics, METRIC_backend_reused);
+	/* The session gives back what a whole one has. */
+	w->fds_used += g->n + 1 - present - (spare != NULL);
+	g->sessions++;
+	rddr_session_begin_outgoing(w, &group);
+	for (unsigned i = 0; i < g->n; i++) {
+		if (ends[i])
+			forget(ends[i]);
+	}
+	if (spare)
+		free_spare(spare);
+	settle(g);
+}
+
+void rddr_gather_left(struct gather *g)
+{
+	g->sessions--;
+	settle(g);
+}
+
+static struct gather_end *new_end(struct gather *g, unsigned instance, const struct transport *transport)
+{
+	struct gather_end *end = calloc(1, sizeof(*end));
+
+	if (!end)
+		return NULL;
+	end->gather = g;
+	end->instance = instance;
+	end->since = rddr_loop_now(g->worker->loop);
+	rddr_endpoint_init(&end->ep, g->park, transport, &g->park->lone.in);
+	g->count[instance]++;
+	return end;
+}
+
+static void come_back(struct gather *g, struct rddr_session *s, unsigned i)
+{
+	struct endpoint *ep = &s->many[i];
+	struct gather_end *end;
+
+	if (ep->state != ENDPOINT_OPEN || ep->broken || g->worker->draining)
+		return;
+	end = new_end(g, i, ep->transport);
+	if (!end)
+		return;
+	ep->in.released = ep->in.consumed;
+	rddr_endpoint_reclaim(ep, ep->in.consumed);
+	rddr_endpoint_move(&end->ep, ep);
+	rddr_loop_retarget(g->worker->loop, &end->ep.watch, on_end, end);
+	end->identity = s->neutral_state;
+	end->last = s->id;
+	g->worker->fds_used++;
+	/* What has come in the meantime makes no event any more. */
+	rddr_gather_list_put(end, &g->unseen);
+	rddr_loop_again(g->worker->loop, &g->again);
+}
+
+void rddr_gather_return(struct rddr_session *s)
+{
+	struct gather *g = s->gather;
+	struct endpoint *lone = &s->lone;
+
+	for (unsigned i = 0; i < s->n; i++)
+		come_back(g, s, i);
+	if (lone->state == ENDPOINT_OPEN && lone->in.end == RDDR_END_OPEN && !lone->broken && !lone->readable &&
+	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && !g->worker->draining) {
+		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
+		keep_spare(g, lone, s->neutral_state);
+	}
+	arm(g);
+}
+
+/* ---- taking in ---- */
+
+/* A connection on its way to the worker that gathers it. */
+struct arrival {
+	struct worker *worker;
+	struct config *config;
+	struct service *service;
+	struct addr client, destination;
+	unsigned instance;
+	int fd;
+};
+
+static void close_at_once(int fd)
+{
+	struct linger at_once = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fd);
+}
+
+static void take_in(struct worker *w, const struct arrival *a)
+{
+	struct gather *g = gather_for(w, a->config, a->service, &a->destination);
+	struct gather_end *end = NULL;
+
+	if (!g) {
+		rddr_metrics_count(a->service->metrics, METRIC_accept_failed);
+		close_at_once(a->fd);
+		return;
+	}
+	if (g->count[a->instance] >= a->service->gather.waiting || w->fds_used + w->fds_session > w->fds_max)
+		rddr_metrics_count(a->service->metrics, METRIC_gather_full);
+	else
+		end = new_end(g, a->instance, &rddr_transport_tcp);
+	if (!end || rddr_endpoint_open(&end->ep, a->fd, NULL) < 0) {
+		if (end) {
+			g->count[a->instance]--;
+			free(end);
+		} else {
+			close_at_once(a->fd);
+		}
+		settle(g);
+		return;
+	}
+	w->fds_used++;
+	end->ep.dial.remote = a->client;
+	rddr_loop_retarget(w->loop, &end->ep.watch, on_end, end);
+	rddr_gather_list_put(end, &g->quiet);
+	arm(g);
+}
+
+static void arrive(void *ctx)
+{
+	_owned_mem_ struct arrival *a = ctx;
+	struct worker *w = a->worker;
+
+	__atomic_sub_fetch(&w->handed_over, 1, __ATOMIC_RELAXED);
+	if (w->gone)
+		close_at_once(a->fd);
+	else
+		take_in(w, a);
+	rddr_config_put(&a->config);
+	if (!w->gone)
+		rddr_worker_ended(w);
+}
+
+/* All of one backend's meet on one worker. */
+static struct worker *owner_of(struct worker *w, const struct service *service, const struct addr *destination)
+{
+	size_t len;
+	const uint8_t *bytes = rddr_addr_bytes(destination, &len);
+	uint32_t h = rddr_addr_port(destination);
+
+	for (size_t i = 0; i < len; i++)
+		h = h * 31 + bytes[i];
+	for (const char *c = service->name; *c; c++)
+		h = h * 31 + (uint8_t)*c;
+	return w->n_peers ? w->peers[h % w->n_peers] : w;
+}
+
+void rddr_gather_accept(struct worker *w, struct config *config, struct service *service, int fd,
+			const struct addr *client, const struct addr *destination)
+{
+	int instance = rddr_config_instance_of(service, client, destination);
+	const struct chainer_conf *backend = &service->backend.chainer;
+	struct arrival *a;
+
+	if (instance < 0) {
+		char text[RDDR_ADDR_TEXT];
+
+		log_info("gather: refused: nobody's instance service=%s client=%s", service->name,
+			 rddr_addr_format(client, text, sizeof(text)));
+		rddr_metrics_count(service->metrics, METRIC_strangers);
+		close_at_once(fd);
+		return;
+	}
+	a = malloc(sizeof(*a));
+	if (!a) {
+		rddr_metrics_count(service->metrics, METRIC_accept_failed);
+		close_at_once(fd);
+		return;
+	}
+	*a = (struct arrival){
+		.config = rddr_config_get(config),
+		.service = service,
+		.client = *client,
+		/* Where each instance has a port of its own, the backend is what they have in common. */
+		.destination = backend->has_remote ? backend->remote : *destination,
+		.instance = (unsigned)instance,
+		.fd = fd,
+	};
+	a->worker = owner_of(w, service, &a->destination);
+	__atomic_add_fetch(&a->worker->handed_over, 1, __ATOMIC_RELAXED);
+	if (a->worker == w) {
+		arrive(a);
+	} else if (rddr_worker_call(a->worker, arrive, a) < 0) {
+		__atomic_sub_fetch(&a->worker->handed_over, 1, __ATOMIC_RELAXED);
+		rddr_metrics_count(service->metrics, METRIC_accept_failed);
+		close_at_once(fd);
+		rddr_config_put(&a->config);
+		free(a);
+	}
+}
+
+/* ---- the end ---- */
+
+static void drop_all(struct gather_list *list)
+{
+	/* The last one takes the gather with it, but not before the batch is over. */
+	while (list->first)
+		rddr_gather_drop(list->first, false);
+}
+
+void rddr_gather_drain(struct worker *w)
+{
+	for (struct gather *g = w->gathers, *next; g; g = next) {
+		next = g->next;
+		drop_all(&g->quiet);
+		while (g->spares)
+			drop_spare(g->spares);
+		settle(g);
+	}
+}
+
+bool rddr_gather_is_busy(const struct worker *w)
+{
+	if (__atomic_load_n(&w->handed_over, __ATOMIC_RELAXED))
+		return true;
+	for (const struct gather *g = w->gathers; g; g = g->next) {
+		if (g->waiting.first || g->unseen.first)
+			return true;
+	}
+	return false;
+}
+
+void rddr_gather_close(struct worker *w)
+{
+	rddr_gather_drain(w);
+	for (struct gather *g = w->gathers, *next; g; g = next) {
+		next = g->next;
+		drop_all(&g->waiting);
+		drop_all(&g->unseen);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * gather_own.h - what the parts of a gather share: gather.c takes connections in and lets them go, gather_match.c finds
+ * which belong together.
+ */
+#ifndef RDDR_GATHER_OWN_H
+#define RDDR_GATHER_OWN_H
+
+#include "gather.h"
+#include "loop.h"
+#include "session.h"
+
+#define GATHER_CHAINS 64
+
+struct gather_end;
+
+/* Ends in the order in which they came. Zeroed: empty. */
+struct gather_list {
+	struct gather_end *first, *last;
+};
+
+/* Connections that say the same, of each instance the oldest first. */
+struct bucket {
+	struct bucket *next; /* of its chain */
+	uint64_t key, identity;
+	unsigned have; /* instances that have one here */
+	unsigned n;    /* connections */
+	struct gather_end *first[RDDR_MAX_INSTANCES], *last[RDDR_MAX_INSTANCES];
+};
+
+/* One connection of an instance's. */
+struct gather_end {
+	struct endpoint ep;
+	struct gather *gather;
+	struct gather_list *list;
+	struct gather_end *next, *prev;	   /* of the list */
+	struct gather_end *later, *sooner; /* of the bucket's instance */
+	struct bucket *bucket;
+	uint64_t since;	   /* ms: when it came here, or began to wait */
+	uint64_t identity; /* of its last neutral point; 0: it is new */
+	uint64_t loose;
+	uint64_t last; /* the session that it was in; 0: none */
+	size_t replied;
+	unsigned instance;
+};
+
+/* A connection to the backend that nobody uses. */
+struct gather_spare {
+	struct endpoint ep;
+	struct gather *gather;
+	struct gather_spare *next, *prev; /* the youngest first */
+	uint64_t since, identity;
+};
+
+struct gather {
+	struct worker *worker;
+	struct gather *next, *prev; /* of the worker's */
+	struct config *config;
+	struct service *service;
+	struct rddr_session *park; /* whose the connections are while they are nobody's */
+	struct addr destination;
+	unsigned n;
+	bool gone; /* waits for the end of the batch */
+
+	/* Ends that say nothing, that wait for their partners, and that are to be looked at in the next batch. */
+	struct gather_list quiet, waiting, unseen;
+	unsigned count[RDDR_MAX_INSTANCES];
+	struct bucket *chains[GATHER_CHAINS];
+	struct gather_spare *spares, *oldest_spare;
+	size_t n_spares;
+	size_t sessions;
+	struct timer timer;
+	struct deferred again, bury;
+};
+
+/* ---- gather.c ---- */
+
+void rddr_gather_list_put(struct gather_end *end, struct gather_list *list);
+void rddr_gather_list_take(struct gather_end *end);
+/* Makes a session of one end of each instance (NULL: it is missing), and forgets them. */
+void rddr_gather_begin(struct gather *g, struct gather_end *const ends[]);
+/* Closes with a reset, counted and recorded. */
+void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why);
+/* Closes. */
+void rddr_gather_drop(struct gather_end *end, bool reset);
+
+/* ---- gather_match.c ---- */
+
+/* Looks at what the end says, and pairs it where its partners are here. The end may be gone behind it. */
+void rddr_gather_look(struct gather_end *end);
+/* It has said nothing for so long that it seems to wait for the backend to speak. */
+void rddr_gather_silent(struct gather_end *end);
+/* Its deadline has passed: it is paired with whoever is left, or refused. It is gone behind it. */
+void rddr_gather_expire(struct gather_end *end);
+void rddr_gather_unmatch(struct gather_end *end);
+
+static inline bool rddr_gather_by_exchange(const struct gather *g)
+{
+	return g->service->ops->opening != NULL;
+}
+
+#endif
