@@ -376,6 +376,10 @@ static enum rddr_verdict judge_silence(struct http *h, const struct rddr_view vi
 
 void rddr_http_answered(struct http *h, const struct rddr_view views[], struct rddr_diff_result *result)
 {
+	if (h->outgoing) {
+		rddr_http_outgoing_asked(h, result);
+		return;
+	}
 	h->phase = ANSWER_HEAD;
 	h->exchange.pending = false;
 	h->begun = false;

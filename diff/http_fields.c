@@ -73,7 +73,8 @@ bool rddr_http_was_noise(struct http *h, const char *field)
 
 static void learn(struct http *h, const struct slice values[])
 {
-	struct tokens *tokens = rddr_http_tokens(h, true);
+	/* Whom an outgoing service answers, it answers all alike. */
+	struct tokens *tokens = h->outgoing ? NULL : rddr_http_tokens(h, true);
 
 	if (tokens)
 		rddr_tokens_learn(tokens, values);

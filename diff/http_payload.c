@@ -83,7 +83,7 @@ static bool begins_with(struct slice text, const char *begin)
 	return text.len >= word.len && slice_equal_nocase(slice_cut(text, 0, word.len), word);
 }
 
-static enum body_kind kind_of(const struct http_head *head)
+enum body_kind rddr_http_kind_of(const struct http_head *head)
 {
 	const struct http_header *header = rddr_http_header(head, HTTP_CONTENT_TYPE);
 	struct slice type = header ? header->value : (struct slice){0};
@@ -132,6 +132,12 @@ void rddr_http_payload_end(struct http *h)
 	rddr_backlog_take(&h->head, h->head.len);
 }
 
+/* The backend is to get nothing of a request that differs; a client that waits for a large answer some of it. */
+static size_t whole_max(const struct http *h)
+{
+	return h->outgoing ? h->limit : HTTP_WHOLE_MAX;
+}
+
 static enum answer_framing out_framing(const struct http *h)
 {
 	const struct answer_stream *source = &h->streams[0];
@@ -154,7 +160,9 @@ int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], cons
 		if (!rddr_http_present(&views[i]))
 			continue;
 		h->streams[i].coding = coding_of(heads[i]);
-		h->opaque |= h->streams[i].coding == CODING_UNKNOWN;
+		/* A request stays as it was coded: nobody knows what else the backend understands. */
+		h->opaque |= h->streams[i].coding == CODING_UNKNOWN ||
+			     (h->outgoing && h->streams[i].coding != CODING_IDENTITY);
 	}
 	for (unsigned i = 0; i < h->n && r == 0; i++) {
 		struct answer_stream *st = &h->streams[i];
@@ -168,9 +176,9 @@ int rddr_http_payload_begin(struct http *h, const struct rddr_view views[], cons
 		if (st->framing != HTTP_NO_BODY && st->coding != CODING_IDENTITY)
 			r = rddr_encoding_new(st->coding, h->settings->max_decoded_ratio, &st->decoder);
 	}
-	h->kind = h->opaque ? BODY_BYTES : kind_of(heads[0]);
+	h->kind = h->opaque ? BODY_BYTES : rddr_http_kind_of(heads[0]);
 	h->out = out_framing(h);
-	h->whole = h->out == OUT_LENGTH && heads[0]->length <= HTTP_WHOLE_MAX;
+	h->whole = h->out == OUT_LENGTH && heads[0]->length <= whole_max(h);
 	return r;
 }
 
@@ -415,7 +423,7 @@ static bool wait_for_whole(const struct http *h, const struct body_view payloads
 	if (!h->whole)
 		return false;
 	for (unsigned i = 0; i < h->n; i++) {
-		if (!payloads[i].absent && !payloads[i].ended && payloads[i].len <= HTTP_WHOLE_MAX)
+		if (!payloads[i].absent && !payloads[i].ended && payloads[i].len <= whole_max(h))
 			return true;
 	}
 	return false;

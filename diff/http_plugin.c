@@ -29,9 +29,6 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 {
 	struct http *h;
 
-	/* The lone end has to be the one that asks. */
-	if (args->direction != RDDR_INCOMING)
-		return -EOPNOTSUPP;
 	h = calloc(1, sizeof(*h) + args->instances * sizeof(h->streams[0]));
 	if (!h)
 		return -ENOMEM;
@@ -46,8 +43,10 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 	h->noise_run = args->noise_run;
 	h->repeat_max = args->repeat;
 	rddr_http_fields_begin(h);
+	h->outgoing = args->direction == RDDR_OUTGOING;
 	/* Nothing was asked: a server that closes now is dialled again when something is. */
-	h->host->neutral(h->session, 0);
+	if (!h->outgoing)
+		h->host->neutral(h->session, 0);
 	*state = h;
 	return 0;
 }
@@ -69,13 +68,17 @@ void rddr_http_destroy(void *state)
 enum rddr_verdict rddr_http_diff_traffic(void *state, const struct rddr_view views[], unsigned n,
 					 struct rddr_diff_result *result)
 {
+	struct http *h = state;
+
 	(void)n;
-	return rddr_http_judge(state, views, result);
+	return h->outgoing ? rddr_http_outgoing_judge(h, views, result) : rddr_http_judge(h, views, result);
 }
 
 enum rddr_modify rddr_http_modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result)
 {
-	return rddr_http_modify(state, view, result);
+	struct http *h = state;
+
+	return h->outgoing ? rddr_http_outgoing_modify(h, view, result) : rddr_http_modify(h, view, result);
 }
 
 /*
@@ -94,6 +97,10 @@ void rddr_http_render_denial(void *state, const struct rddr_denial *denial)
 	char page[DENIED_ROOM];
 	bool idle = !h->exchange.pending && denial->sent > 0;
 
+	if (h->outgoing) {
+		rddr_http_outgoing_denial(h, denial);
+		return;
+	}
 	if (h->begun || denial->mid_message || h->phase == ANSWER_TUNNEL || (idle && !d.refused))
 		return;
 	h->host->emit(h->session, RDDR_LONE, page, rddr_denied_render(&d, page));

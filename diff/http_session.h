@@ -15,6 +15,8 @@
  *	http_payload.c	bodies: framing and codings taken off, compared, framed anew
  *	http_fields.c	noise and tokens that comparing shows
  *	http_alone.c	which instance stands alone
+ *	http_outgoing.c	the other direction: requests compared, the answer passed on
+ *	http_opening.c	which requests of the instances' belong together
  *	http_plugin.c	sessions made and ended, denials
  */
 #ifndef RDDR_HTTP_SESSION_H
@@ -128,6 +130,19 @@ struct answer_stream {
 	bool leaving;		/* it said that it was tired of waiting: what it says is thrown away */
 };
 
+/* Outgoing: how far the backend's answer is. */
+struct relay {
+	size_t scanned; /* of the head at the beginning of the view */
+	enum http_framing framing;
+	uint64_t left;
+	struct chunks chunks;
+	bool in_body;
+	bool begun;	 /* the many have got something of it */
+	bool over;	 /* they have got all of it */
+	bool keep_alive; /* the backend stays */
+	bool last;	 /* it was the last one of these connections */
+};
+
 struct http {
 	const struct rddr_host *host;
 	struct rddr_session *session;
@@ -161,6 +176,9 @@ struct http {
 	uint64_t judged;     /* bytes of instance 0's payload */
 	bool trial;	     /* what is compared now is for the evidence alone: see http_alone.c */
 	struct backlog head; /* written anew, goes out with the first of the body */
+
+	bool outgoing; /* the many ask: see http_outgoing.c */
+	struct relay relay;
 
 	struct answer_stream streams[]; /* n */
 };
@@ -261,6 +279,22 @@ int rddr_backlog_put(struct backlog *b, const void *data, size_t len);
 uint8_t *rddr_backlog_room(struct backlog *b, size_t len);
 void rddr_backlog_take(struct backlog *b, size_t len);
 void rddr_backlog_free(struct backlog *b);
+
+enum body_kind rddr_http_kind_of(const struct http_head *head);
+
+/* ---- http_outgoing.c ---- */
+
+enum rddr_verdict rddr_http_outgoing_judge(struct http *h, const struct rddr_view views[],
+					   struct rddr_diff_result *result);
+/* The request is complete and out. */
+void rddr_http_outgoing_asked(struct http *h, struct rddr_diff_result *result);
+enum rddr_modify rddr_http_outgoing_modify(struct http *h, const struct rddr_view *view,
+					   struct rddr_modify_result *result);
+void rddr_http_outgoing_denial(struct http *h, const struct rddr_denial *denial);
+
+/* ---- http_opening.c ---- */
+
+enum rddr_opens rddr_http_opening(const struct rddr_opening *opening, struct rddr_opening_result *result);
 
 /* ---- http_fields.c ---- */
 

@@ -21,4 +21,5 @@ const struct rddr_diff_plugin rddr_diff_plugin = {
 	.modify_traffic = rddr_http_modify_traffic,
 	.render_denial = rddr_http_render_denial,
 	.alpn = "http/1.1",
+	.opening = rddr_http_opening,
 };

@@ -92,22 +92,26 @@ static void put_where(struct walk *w)
 		snprintf(f->where, sizeof(f->where), "the JSON document");
 }
 
-/* A name for the place that is the same in every answer; a hash stands for what is too long. */
-static void name_field(const struct walk *w, char field[256])
+void rddr_json_field(const struct slice path[], unsigned depth, char field[256])
 {
 	uint64_t hash = rddr_spans_seed();
 	size_t len = 0;
 
-	for (unsigned i = 0; i < w->depth; i++) {
-		hash = rddr_spans_hash(rddr_spans_hash(hash, slice_of("/")), w->path[i]);
-		len += 1 + 2 * w->path[i].len;
+	for (unsigned i = 0; i < depth; i++) {
+		hash = rddr_spans_hash(rddr_spans_hash(hash, slice_of("/")), path[i]);
+		len += 1 + 2 * path[i].len;
 	}
 	if (len > 200) {
 		snprintf(field, 256, "json:#%016llx", (unsigned long long)hash);
 		return;
 	}
 	len = (size_t)snprintf(field, 256, "json:");
-	rddr_json_pointer(w->path, w->depth, field + len, 256 - len);
+	rddr_json_pointer(path, depth, field + len, 256 - len);
+}
+
+static void name_field(const struct walk *w, char field[256])
+{
+	rddr_json_field(w->path, w->depth, field);
 }
 
 /* ---- divergences ---- */

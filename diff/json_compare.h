@@ -20,6 +20,8 @@ struct json_docs {
 enum rddr_verdict rddr_json_compare(struct body *b, struct json_docs *docs, struct body_result *result);
 
 /* Writes a path as a JSON pointer (RFC 6901), shortened in the middle when it is too long; "" is the document. */
+/* A name for the place that is the same in every document; a hash stands for what is too long. */
+void rddr_json_field(const struct slice path[], unsigned depth, char field[256]);
 void rddr_json_pointer(const struct slice path[], unsigned depth, char *buf, size_t size);
 
 #endif

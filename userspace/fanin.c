@@ -39,6 +39,13 @@ static size_t read_max(const struct rddr_session *s, unsigned i)
 	return (s->fanin_waits ? s->service->limits.buffer : high) + held;
 }
 
+/* Whether the plugin is asked; of exchanges that are to be told apart it is even where nobody is left to compare with.
+ */
+static bool is_judging(const struct rddr_session *s)
+{
+	return s->comparing || !rddr_session_reports(s) || (s->gather && s->ops->opening && !s->unjudged);
+}
+
 /* In report mode the source's bytes go straight on. */
 static void pass_through(struct rddr_session *s)
 {
@@ -50,7 +57,7 @@ static void pass_through(struct rddr_session *s)
 		return;
 	}
 	in->released = received;
-	if (!s->comparing)
+	if (!is_judging(s))
 		in->consumed = received;
 }
 
@@ -439,8 +446,7 @@ static bool judge(struct rddr_session *s, bool arrived)
 
 	arrived |= s->rejudge || (s->choked && !choked(s));
 	s->rejudge = false;
-	while (arrived && s->phase == SESSION_OPEN && (s->comparing || !rddr_session_reports(s)) && !choked(s) &&
-	       ask_plugin(s))
+	while (arrived && s->phase == SESSION_OPEN && is_judging(s) && !choked(s) && ask_plugin(s))
 		progressed = true;
 	s->choked = choked(s);
 	if (s->phase != SESSION_OPEN)
@@ -517,7 +523,7 @@ bool rddr_fanin_run(struct rddr_session *s)
 		s->stirred |= s->choked && !choked(s);
 	}
 	detach_laggards(s);
-	if (!s->comparing)
+	if (!s->comparing && !(s->gather && is_judging(s)))
 		s->many[0].in.consumed = rddr_session_reports(s) ? s->many[0].in.released : s->many[0].in.consumed;
 	rddr_fanin_reclaim(s);
 	return moved;

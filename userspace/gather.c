@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "evidence.h"
 #include "gather_own.h"
 #include "log.h"
 #include "metrics.h"
@@ -69,10 +68,15 @@ static void use_config(struct gather *g, struct config *config, struct service *
 	rddr_config_put(&old);
 }
 
+static bool may_become(const struct gather *g, const struct service *service)
+{
+	return service->direction == RDDR_OUTGOING && g->n == service->n_instances &&
+	       !strcmp(g->service->name, service->name) && !g->service->ops->opening == !service->ops->opening;
+}
+
 static bool fits(const struct gather *g, const struct service *service, const struct addr *destination)
 {
-	return !g->gone && g->n == service->n_instances && !strcmp(g->service->name, service->name) &&
-	       !g->service->ops->opening == !service->ops->opening && rddr_addr_equal(&g->destination, destination);
+	return !g->gone && may_become(g, service) && rddr_addr_equal(&g->destination, destination);
 }
 
 static struct gather *gather_for(struct worker *w, struct config *config, struct service *service,
@@ -114,7 +118,7 @@ static bool is_empty(const struct gather *g)
 }
 
 /* With the last connection the gather goes, too. */
-static void settle(struct gather *g)
+void rddr_gather_settle(struct gather *g)
 {
 	struct worker *w = g->worker;
 
@@ -169,69 +173,6 @@ static void arm(struct gather *g)
 		rddr_loop_timer_set(g->worker->loop, &g->timer, when);
 }
 
-/* ---- connections to the backend ---- */
-
-static void free_spare(struct gather_spare *spare)
-{
-	struct gather *g = spare->gather;
-
-	*(spare->prev ? &spare->prev->next : &g->spares) = spare->next;
-	*(spare->next ? &spare->next->prev : &g->oldest_spare) = spare->prev;
-	g->n_spares--;
-	free(spare);
-}
-
-static void drop_spare(struct gather_spare *spare)
-{
-	struct gather *g = spare->gather;
-
-	rddr_endpoint_close(&spare->ep, false);
-	rddr_endpoint_reclaim(&spare->ep, rddr_stream_received(&spare->ep.in));
-	free_spare(spare);
-	rddr_worker_release(g->worker, 1);
-}
-
-/* Whatever happens to it: it is not to be used any more. */
-static void on_spare(void *ctx, unsigned events)
-{
-	struct gather_spare *spare = ctx;
-	struct gather *g = spare->gather;
-
-	if (!(events & (LOOP_IN | LOOP_EOF | LOOP_ERROR)))
-		return;
-	drop_spare(spare);
-	settle(g);
-}
-
-static void keep_spare(struct gather *g, struct endpoint *ep, uint64_t identity)
-{
-	struct gather_spare *spare = calloc(1, sizeof(*spare));
-
-	if (!spare)
-		return;
-	rddr_endpoint_init(&spare->ep, g->park, ep->transport, &g->park->lone.in);
-	rddr_endpoint_move(&spare->ep, ep);
-	rddr_loop_retarget(g->worker->loop, &spare->ep.watch, on_spare, spare);
-	spare->gather = g;
-	spare->identity = identity;
-	spare->since = rddr_loop_now(g->worker->loop);
-	spare->next = g->spares;
-	*(g->spares ? &g->spares->prev : &g->oldest_spare) = spare;
-	g->spares = spare;
-	g->n_spares++;
-	g->worker->fds_used++;
-}
-
-/* The youngest: a server is the least likely to close it just now. */
-static struct gather_spare *find_spare(struct gather *g, uint64_t identity)
-{
-	for (struct gather_spare *spare = g->spares; spare; spare = spare->next) {
-		if (spare->identity == identity)
-			return spare;
-	}
-	return NULL;
-}
-
 /* ---- ends ---- */
 
 static void forget(struct gather_end *end)
@@ -250,67 +191,7 @@ void rddr_gather_drop(struct gather_end *end, bool reset)
 	rddr_endpoint_reclaim(&end->ep, rddr_stream_received(&end->ep.in));
 	forget(end);
 	rddr_worker_release(g->worker, 1);
-	settle(g);
-}
-
-static void record(const struct gather_end *end, enum rddr_denial_reason reason, const char *why, const char *reference)
-{
-	const struct gather *g = end->gather;
-	const struct stream *in = &end->ep.in;
-	struct evidence_side sides[RDDR_MAX_INSTANCES] = {0};
-	struct evidence e = {
-		.service = g->service->name,
-		.action = "deny",
-		.reason = rddr_evidence_reason_name(reason),
-		.client = end->ep.dial.remote,
-		.destination = g->destination,
-		.session = end->last,
-		.offset = in->consumed,
-		.where = "the opening",
-		.why = why,
-		.n = g->n,
-		.minority = -1,
-		.sides = sides,
-	};
-	char client[RDDR_ADDR_TEXT], destination[RDDR_ADDR_TEXT];
-
-	for (unsigned i = 0; i < g->n; i++) {
-		sides[i].name = g->service->instances[i].name;
-		sides[i].state = i == end->instance ? rddr_endpoint_state_name(&end->ep) : "missing";
-	}
-	struct evidence_side *side = &sides[end->instance];
-	side->address = end->ep.dial.remote;
-	side->received = rddr_stream_received(in);
-	side->excerpt_len = rddr_stream_unconsumed(in);
-	if (side->excerpt_len > rddr_evidence_excerpt())
-		side->excerpt_len = rddr_evidence_excerpt();
-	side->excerpt = side->excerpt_len ? rddr_stream_at(in, in->consumed) : NULL;
-	side->excerpt_offset = in->consumed;
-	bool kept = rddr_evidence_record(reference, &e);
-	rddr_metrics_count(g->service->metrics, kept ? METRIC_evidence_recorded : METRIC_evidence_dropped);
-	log_warning("gather: deny service=%s reason=%s reference=%s instance=%s client=%s destination=%s why=\"%s\"",
-		    g->service->name, e.reason, reference, side->name,
-		    rddr_addr_format(&e.client, client, sizeof(client)),
-		    rddr_addr_format(&g->destination, destination, sizeof(destination)), why);
-}
-
-void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why)
-{
-	struct metrics_set *metrics = end->gather->service->metrics;
-	char reference[EVIDENCE_REFERENCE];
-
-	rddr_evidence_reference(reference);
-	record(end, reason, why, reference);
-	if (reason == RDDR_DENIED_MISSING) {
-		rddr_metrics_count(metrics, METRIC_partners_missing);
-		rddr_metrics_count(metrics, METRIC_denied_missing);
-	}
-	if (reason != RDDR_DENIED_REJECTED)
-		rddr_metrics_count(metrics, METRIC_divergences);
-	else
-		rddr_metrics_count(metrics, METRIC_denied_rejected);
-	rddr_metrics_count(metrics, METRIC_denied);
-	rddr_gather_drop(end, true);
+	rddr_gather_settle(g);
 }
 
 static void on_end(void *ctx, unsigned events)
@@ -353,8 +234,8 @@ static void on_timer(void *ctx)
 	while (!g->gone && g->waiting.first && now >= g->waiting.first->since + g->service->gather.partner)
 		rddr_gather_expire(g->waiting.first);
 	while (!g->gone && g->oldest_spare && now >= g->oldest_spare->since + g->service->gather.idle) {
-		drop_spare(g->oldest_spare);
-		settle(g);
+		rddr_gather_spare_drop(g->oldest_spare);
+		rddr_gather_settle(g);
 	}
 	arm(g);
 }
@@ -399,7 +280,7 @@ void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
 	if (is_regrouped(g, ends))
 		rddr_metrics_count(g->service->metrics, METRIC_regroupings);
 
-	struct gather_spare *spare = find_spare(g, group.identity);
+	struct gather_spare *spare = rddr_gather_spare_find(g, group.identity);
 	group.lone = spare ? &spare->ep : NULL;
 	if (spare)
 		rddr_metrics_count(g->service->metrics, METRIC_backend_reused);
@@ -412,14 +293,14 @@ void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
 			forget(ends[i]);
 	}
 	if (spare)
-		free_spare(spare);
-	settle(g);
+		rddr_gather_spare_free(spare);
+	rddr_gather_settle(g);
 }
 
 void rddr_gather_left(struct gather *g)
 {
 	g->sessions--;
-	settle(g);
+	rddr_gather_settle(g);
 }
 
 static struct gather_end *new_end(struct gather *g, unsigned instance, const struct transport *transport)
@@ -468,7 +349,7 @@ void rddr_gather_return(struct rddr_session *s)
 	if (lone->state == ENDPOINT_OPEN && lone->in.end == RDDR_END_OPEN && !lone->broken && !lone->readable &&
 	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && !g->worker->draining) {
 		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
-		keep_spare(g, lone, s->neutral_state);
+		rddr_gather_spare_keep(g, lone, s->neutral_state);
 	}
 	arm(g);
 }
@@ -514,7 +395,7 @@ static void take_in(struct worker *w, const struct arrival *a)
 		} else {
 			close_at_once(a->fd);
 		}
-		settle(g);
+		rddr_gather_settle(g);
 		return;
 	}
 	w->fds_used++;
@@ -606,14 +487,44 @@ static void drop_all(struct gather_list *list)
 		rddr_gather_drop(list->first, false);
 }
 
+static void close_idle(struct gather *g)
+{
+	drop_all(&g->quiet);
+	while (g->spares)
+		rddr_gather_spare_drop(g->spares);
+	rddr_gather_settle(g);
+}
+
+static struct service *successor(const struct gather *g, const struct config *config)
+{
+	for (size_t i = 0; i < config->n_services; i++) {
+		if (may_become(g, config->services[i]))
+			return config->services[i];
+	}
+	return NULL;
+}
+
+void rddr_gather_reconfigure(struct worker *w)
+{
+	for (struct gather *g = w->gathers, *next; g; g = next) {
+		struct service *service = successor(g, w->config);
+
+		next = g->next;
+		if (service) {
+			use_config(g, w->config, service);
+			rddr_loop_timer_cancel(w->loop, &g->timer);
+			arm(g);
+			continue;
+		}
+		close_idle(g);
+	}
+}
+
 void rddr_gather_drain(struct worker *w)
 {
 	for (struct gather *g = w->gathers, *next; g; g = next) {
 		next = g->next;
-		drop_all(&g->quiet);
-		while (g->spares)
-			drop_spare(g->spares);
-		settle(g);
+		close_idle(g);
 	}
 }
 

@@ -54,6 +54,8 @@ void rddr_gather_left(struct gather *gather);
 
 /* ---- for worker.c ---- */
 
+/* The worker has another config: groups that begin from now on have it. */
+void rddr_gather_reconfigure(struct worker *worker);
 /* Closes what is idle; what waits has its deadline, and nothing is kept any more. */
 void rddr_gather_drain(struct worker *worker);
 /* Whether connections wait, or are being handed over. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * gather_own.h - what the parts of a gather share: gather.c takes connections in and lets them go, gather_match.c finds
- * which belong together.
+ * which belong together, gather_spare.c keeps the backend's and refuses.
  */
 #ifndef RDDR_GATHER_OWN_H
 #define RDDR_GATHER_OWN_H
@@ -79,10 +79,21 @@ void rddr_gather_list_put(struct gather_end *end, struct gather_list *list);
 void rddr_gather_list_take(struct gather_end *end);
 /* Makes a session of one end of each instance (NULL: it is missing), and forgets them. */
 void rddr_gather_begin(struct gather *g, struct gather_end *const ends[]);
-/* Closes with a reset, counted and recorded. */
-void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why);
 /* Closes. */
 void rddr_gather_drop(struct gather_end *end, bool reset);
+/* Something left: with the last connection the gather goes, too, at the end of the batch. */
+void rddr_gather_settle(struct gather *g);
+
+/* ---- gather_spare.c ---- */
+
+/* Moves the connection out of ep, where there is memory. */
+void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t identity);
+struct gather_spare *rddr_gather_spare_find(struct gather *g, uint64_t identity);
+/* Its connection was moved away. */
+void rddr_gather_spare_free(struct gather_spare *spare);
+void rddr_gather_spare_drop(struct gather_spare *spare);
+/* Closes with a reset, counted and recorded. */
+void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why);
 
 /* ---- gather_match.c ---- */
 

@@ -87,6 +87,7 @@ static void do_set_config(void *ctx)
 	struct errand *e = ctx;
 
 	use_config(e->worker, e->config);
+	rddr_gather_reconfigure(e->worker);
 	errand_free(e);
 }
 
