@@ -462,13 +462,19 @@ enum pg_auth_take rddr_pg_auth_take(struct pg_auth *a, enum pg_auth_role role, u
 	return take;
 }
 
+bool rddr_pg_auth_let_in(const struct pg_auth *a, unsigned i)
+{
+	return i < a->n_backends && a->backends[i].turn == BACKEND_OK;
+}
+
 void rddr_pg_auth_gone(struct pg_auth *a, unsigned instance)
 {
 	if (a->incoming && instance < a->n_backends)
 		a->backends[instance].turn = BACKEND_GONE;
 	else if (!a->incoming && instance < a->n_frontends)
 		a->frontends[instance].turn = FRONTEND_GONE;
-	if (a->state == PG_AUTH_DIVERGED && a->diverged == instance)
+	/* Elsewhere the secrets are gone already. */
+	if (a->reports && a->state == PG_AUTH_DIVERGED && a->diverged == instance)
 		a->state = PG_AUTH_UNDER_WAY;
 	rddr_pg_auth_step(a);
 }

@@ -87,6 +87,9 @@ enum pg_auth_take {
 enum pg_auth_take rddr_pg_auth_take(struct pg_auth *a, enum pg_auth_role role, unsigned i, char type,
 				    const uint8_t *body, size_t len);
 
+/* Whether backend i has said AuthenticationOk, so that what follows is no longer the login's. */
+bool rddr_pg_auth_let_in(const struct pg_auth *a, unsigned i);
+
 /* Report mode: instance i takes no more part (its view is RDDR_END_ABSENT). */
 void rddr_pg_auth_gone(struct pg_auth *a, unsigned instance);
 

@@ -33,7 +33,7 @@ static int create(const struct rddr_diff_create *args, void **state)
 	s->leading = s->n > 1 && !params->parallel;
 	s->limit = args->limit;
 	s->keys = s->host->table(s->handle, "postgres-keys", KEYS);
-	if (!s->keys) {
+	if (!s->keys || rddr_pg_auth_new(params->auth, args, &s->auth) < 0) {
 		free(s);
 		return -ENOMEM;
 	}
@@ -50,6 +50,7 @@ static void destroy(void *state)
 	struct pg_session *s = state;
 
 	rddr_pg_cancel_forget(s);
+	rddr_pg_auth_free(&s->auth);
 	for (unsigned i = 0; i < s->n; i++) {
 		rddr_pg_queue_free(&s->instance[i].settings);
 		for (unsigned k = 0; k < PG_QUEUES; k++)
@@ -67,6 +68,8 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 	struct pg_session *s = state;
 	struct pg_call call = {.views = views, .n = n, .result = result};
 
+	if (!s->params->redact)
+		rddr_pg_auth_reveal(s->auth);
 	switch ((enum pg_phase)s->phase) {
 	case PG_PHASE_LOGIN:
 		return rddr_pg_startup(s, &call);

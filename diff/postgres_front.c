@@ -69,10 +69,9 @@ static void negotiate(struct pg_session *s, struct slice packet)
 }
 
 /* Names and values in turn, an empty name behind the last. */
-static bool well_formed(struct slice packet, bool *extensions)
+static bool well_formed(struct slice packet, bool *extensions, struct slice *user)
 {
 	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
-	bool user = false;
 
 	*extensions = false;
 	for (;;) {
@@ -81,10 +80,11 @@ static bool well_formed(struct slice packet, bool *extensions)
 		if (c.bad)
 			return false;
 		if (!name.len)
-			return user && c.left.len == 0;
+			return user->len && c.left.len == 0;
 		struct slice value = rddr_pg_take_string(&c);
 
-		user |= slice_equal(name, slice_of("user")) && value.len;
+		if (slice_equal(name, slice_of("user")))
+			*user = value;
 		*extensions |= name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0;
 	}
 }
@@ -92,13 +92,17 @@ static bool well_formed(struct slice packet, bool *extensions)
 static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet, uint32_t version,
 				       struct rddr_modify_result *result)
 {
+	struct slice user = {0};
 	bool extensions;
 
 	if (version >> 16 != 3)
 		return reject(result, "the startup packet asks for protocol %u.%u; it has to be 3", version >> 16,
 			      version & 0xffff);
-	if (!well_formed(packet, &extensions))
+	if (!well_formed(packet, &extensions, &user))
 		return reject(result, "the startup packet has no proper list of parameters with a user in it");
+	/* It is terminated. */
+	if (rddr_pg_auth_begin(s->auth, (const char *)user.data) < 0)
+		return reject(result, "the startup packet has a user's name of %zu bytes, or memory ran out", user.len);
 	s->phase = PG_PHASE_LOGIN;
 	result->consumed = packet.len;
 	if (version == PG_PROTOCOL && !extensions)
@@ -146,6 +150,30 @@ static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_vie
 		return reject(result, "a request to cancel has a key that is nobody's");
 	s->phase = PG_PHASE_CANCEL;
 	result->consumed = length;
+	return RDDR_SEGMENTS;
+}
+
+/* ---- the login ---- */
+
+static enum rddr_modify login(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result)
+{
+	struct pg_message m;
+
+	/* Nothing was asked of it, or its answer is being judged. */
+	if (!rddr_pg_auth_wants(s->auth, PG_AUTH_FRONTEND, 0))
+		return RDDR_MODIFY_HOLD;
+	enum pg_read read = rddr_pg_read((struct slice){view->data, view->len}, &m);
+
+	if (read == PG_READ_MORE)
+		return RDDR_MODIFY_WAIT;
+	if (read == PG_READ_BAD || m.whole > PG_HEADER + rddr_pg_auth_longest(PG_AUTH_FRONTEND)) {
+		rddr_pg_auth_take(s->auth, PG_AUTH_FRONTEND, 0, 'p', NULL, SIZE_MAX);
+		return RDDR_MODIFY_HOLD;
+	}
+	if (!m.complete)
+		return RDDR_MODIFY_WAIT;
+	rddr_pg_auth_take(s->auth, PG_AUTH_FRONTEND, 0, m.type, m.body.data, m.body.len);
+	result->consumed = m.whole;
 	return RDDR_SEGMENTS;
 }
 
@@ -267,6 +295,8 @@ enum rddr_modify rddr_pg_front(struct pg_session *s, const struct rddr_view *vie
 	/* In the login nobody asked it for anything yet. */
 	if (s->phase == PG_PHASE_FIRST)
 		what = first_packet(s, view, result);
+	else if (s->phase == PG_PHASE_LOGIN)
+		what = login(s, view, result);
 	else if (s->phase == PG_PHASE_RUN)
 		what = requests(s, view, result);
 	else if (s->phase == PG_PHASE_CANCEL)

@@ -184,7 +184,8 @@ static int read_param(const struct reading *r, const char *key, json_object *val
 		return read_fields(r, key, value);
 	snprintf(r->err, r->errlen,
 		 "diff-params.%s: no such key: there are tokens, order, lead-time, unordered-rows, redact, "
-		 "ignore-parameters, ignore-error-fields, table-oids and type-oids",
+		 "ignore-parameters, ignore-error-fields, table-oids, type-oids, credentials, client-auth, "
+		 "instance-auth and max-iterations",
 		 key);
 	return -EINVAL;
 }
@@ -204,9 +205,11 @@ int rddr_pg_params_read(const char *json, void **out, char *err, size_t errlen)
 		memcpy(params->ignored_fields, "FLR", 4);
 		json_object_object_foreach(object, key, value)
 		{
-			if (result == 0)
+			if (result == 0 && !rddr_pg_auth_conf_knows(key))
 				result = read_param(&r, key, value);
 		}
+		if (result == 0)
+			result = rddr_pg_auth_conf_read(object, &params->auth, err, errlen);
 	}
 	json_object_put(object);
 	if (result < 0) {
@@ -228,6 +231,7 @@ void rddr_pg_params_free(void *p)
 			free((void *)(uintptr_t)params->tokens[k].text[i].data);
 	}
 	free(params->tokens);
+	rddr_pg_auth_conf_free(&params->auth);
 	for (unsigned i = 0; params->ignored_settings && params->ignored_settings[i]; i++)
 		free(params->ignored_settings[i]);
 	free(params->ignored_settings);

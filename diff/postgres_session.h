@@ -18,6 +18,7 @@
 #ifndef RDDR_POSTGRES_SESSION_H
 #define RDDR_POSTGRES_SESSION_H
 
+#include "pg_auth.h"
 #include "postgres_wire.h"
 #include "rddr_diff.h"
 #include "slice.h"
@@ -42,7 +43,8 @@ struct pg_params {
 	char **ignored_settings; /* names, NULL at the end; of ParameterStatus */
 	char ignored_fields[32]; /* of ErrorResponse and NoticeResponse */
 	uint32_t lead_time;	 /* ms; 0: for ever */
-	bool parallel;		 /* order: parallel */
+	struct pg_auth_conf *auth;
+	bool parallel; /* order: parallel */
 	bool unordered;
 	bool redact;
 	bool compare_tables; /* table OIDs */
@@ -67,7 +69,6 @@ enum { PG_NOTICES, PG_SETTINGS, PG_NOTIFICATIONS, PG_QUEUES };
 struct pg_instance {
 	uint8_t key[8]; /* its own BackendKeyData: process, secret */
 	bool has_key;
-	bool let_in;		  /* AuthenticationOk was seen */
 	bool ready;		  /* its first ReadyForQuery was seen */
 	struct pg_queue settings; /* in the login: name and value, both terminated, of each ParameterStatus */
 	struct pg_queue apart[PG_QUEUES];
@@ -102,6 +103,7 @@ struct pg_session {
 	bool fe_unknown; /* the client sent a message of no known type */
 	uint8_t phase;
 	size_t limit;
+	struct pg_auth *auth; /* the login */
 	struct rddr_table *keys;
 	uint8_t client_key[8];
 	bool keyed; /* the table has it */

@@ -4,7 +4,9 @@
  *
  * Nothing of it goes to the client as it comes: what an instance says here is taken one message at a time, by itself,
  * and when all are ready the client is told what all agree on, in words of RDDR's own: AuthenticationOk, the settings
- * that every instance has, a key, ReadyForQuery. An ErrorResponse instead is compared and let out as at any other time.
+ * that every instance has, a key, ReadyForQuery. How the client proves
+ * who it is, and RDDR to each instance, is pg_auth.h's. An ErrorResponse instead is compared and let out as at any
+ * other time.
  */
 #include <stdio.h>
 
@@ -94,17 +96,22 @@ static enum stand diverged(struct pg_session *s, struct pg_call *call, unsigned 
 	return STANDS_DIVERGED;
 }
 
+/* Until it lets in, what it says is the login's. */
 static enum stand authentication(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m)
 {
-	struct pg_instance *in = &s->instance[i];
-
-	if (m->body.len < 4 || in->let_in)
-		return diverged(s, call, i, "an authentication message that is out of place");
-	if (pg_u32(m->body.data) != 0)
-		return diverged(s, call, i,
-				"it wants the client to authenticate itself, and there are no credentials for that");
-	in->let_in = true;
-	return STANDS_MOVED;
+	if (!rddr_pg_auth_wants(s->auth, PG_AUTH_BACKEND, i))
+		return m->type == 'E' ? STANDS_FAILED : STANDS_WAITING;
+	switch (rddr_pg_auth_take(s->auth, PG_AUTH_BACKEND, i, m->type, m->body.data, m->body.len)) {
+	case PG_AUTH_TAKEN:
+		return STANDS_MOVED;
+	case PG_AUTH_LEFT:
+		return m->type == 'E' ? STANDS_FAILED : STANDS_WAITING;
+	case PG_AUTH_PASS:
+		break;
+	}
+	if (m->type == 'N')
+		return rddr_pg_apart(s, call, i, m) == PG_APART_OK ? STANDS_MOVED : STANDS_DIVERGED;
+	return diverged(s, call, i, "a message that no server sends before the client is let in");
 }
 
 static enum stand setting(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m)
@@ -137,19 +144,13 @@ static enum stand take(struct pg_session *s, struct pg_call *call, unsigned i, c
 {
 	struct pg_instance *in = &s->instance[i];
 
-	switch (m->type) {
-	case 'R':
+	if (!rddr_pg_auth_let_in(s->auth, i))
 		return authentication(s, call, i, m);
+	switch (m->type) {
 	case 'N':
 		return rddr_pg_apart(s, call, i, m) == PG_APART_OK ? STANDS_MOVED : STANDS_DIVERGED;
 	case 'E':
 		return STANDS_FAILED;
-	default:
-		break;
-	}
-	if (!in->let_in)
-		return diverged(s, call, i, "a message that no server sends before the client is let in");
-	switch (m->type) {
 	case 'S':
 		return setting(s, call, i, m);
 	case 'K':
@@ -195,11 +196,10 @@ static enum stand advance(struct pg_session *s, struct pg_call *call, unsigned i
 /* Everybody is ready: the client may ask. */
 static enum rddr_verdict begin_run(struct pg_session *s, struct pg_call *call)
 {
-	static const uint8_t let_in[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0}, ready[] = {'Z', 0, 0, 0, 5, 'I'};
+	static const uint8_t ready[] = {'Z', 0, 0, 0, 5, 'I'};
 	uint8_t key_data[PG_HEADER + 8] = {'K', 0, 0, 0, 12};
 	bool keys = true;
 
-	s->host->emit(s->handle, RDDR_LONE, let_in, sizeof(let_in));
 	if (tell_settings(s, call) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
 	for (unsigned i = 0; i < s->n; i++) {
@@ -226,8 +226,10 @@ enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 	for (unsigned i = 0; i < s->n; i++) {
 		enum stand stand = STANDS_MOVED;
 
-		if (!pg_present(call, i))
+		if (!pg_present(call, i)) {
+			rddr_pg_auth_gone(s->auth, i);
 			continue;
+		}
 		present++;
 		while (stand == STANDS_MOVED)
 			stand = advance(s, call, i);
@@ -240,6 +242,18 @@ enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 			failed++;
 			a_failed = i;
 		}
+	}
+	switch (rddr_pg_auth_state(s->auth)) {
+	case PG_AUTH_DIVERGED:
+		rddr_pg_auth_finding(s->auth, &call->result->finding);
+		return RDDR_DIVERGE;
+	case PG_AUTH_UNDER_WAY:
+		call->result->patient = rddr_pg_auth_patient(s->auth);
+		return RDDR_AGREE;
+	case PG_AUTH_ENDED:
+		return RDDR_AGREE;
+	default:
+		break;
 	}
 	if (ready && failed)
 		return rddr_pg_find(s, call, a_failed, a_ready, "it refused the client, another let it in");

@@ -81,7 +81,7 @@ struct rddr_diff_result {
 	struct rddr_finding finding; /* with RDDR_DIVERGE */
 	bool doubtful; /* with RDDR_WAIT: what is in view differs (the finding says where) unless what comes next
 			  explains it; when nothing comes within the skew deadline, it is a divergence */
-	bool patient;  /* with RDDR_WAIT: none of the many has to speak next, so none of them is late */
+	bool patient;  /* none of the many has to speak next, so none of them is late */
 };
 
 enum rddr_modify {

@@ -185,7 +185,7 @@ static bool ask_plugin(struct rddr_session *s)
 	}
 	s->fanin_waits = verdict == RDDR_WAIT && everybody_has;
 	s->doubtful = verdict == RDDR_WAIT && result.doubtful;
-	s->patient = verdict == RDDR_WAIT && result.patient;
+	s->patient = result.patient;
 	trim_absent_and_judged(s);
 	return took;
 }
