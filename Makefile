@@ -11,7 +11,7 @@ CC := gcc
 CLANG := clang
 BPFTOOL := /usr/sbin/bpftool
 PREFIX := /usr
-UNITDIR := $(PREFIX)/lib/systemd/system
+SYSTEMD := $(PREFIX)/lib/systemd
 DESTDIR :=
 BUILD := build$(if $(SAN),/san)
 Q := $(if $(V),,@)
@@ -288,7 +288,7 @@ COMPLETED := rddrd rddrctl rddr-steer $(SCRIPTS)
 SHARE := $(DESTDIR)$(PREFIX)/share
 .PHONY: install
 install: all ## install under $(PREFIX) (DESTDIR is honoured)
-	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include) $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/default \
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/rddr/diff include) $(DESTDIR)$(SYSTEMD)/system $(DESTDIR)$(SYSTEMD)/networkd.conf.d $(DESTDIR)/etc/default \
 		$(addprefix $(SHARE)/,doc/rddr/examples doc/rddr-dev/examples bash-completion/completions) \
 		$(foreach n,$(sort $(patsubst .%,%,$(suffix $(MAN_PAGES)))),$(SHARE)/man/man$(n))
 	$(Q)install -m 755 $(BUILD)/rddrctl $(DESTDIR)$(PREFIX)/bin/
@@ -296,7 +296,8 @@ install: all ## install under $(PREFIX) (DESTDIR is honoured)
 	$(Q)install -m 644 $(PLUGIN_FILES) $(DESTDIR)$(PREFIX)/lib/rddr/diff/
 	$(Q)install -m 644 $(SCRIPT_PARTS) $(DESTDIR)$(PREFIX)/lib/rddr/
 	$(Q)install -m 755 scripts/service $(DESTDIR)$(PREFIX)/lib/rddr/
-	$(Q)install -m 644 $(wildcard scripts/systemd/*.service) $(DESTDIR)$(UNITDIR)/
+	$(Q)install -m 644 $(wildcard scripts/systemd/*.service) $(DESTDIR)$(SYSTEMD)/system/
+	$(Q)install -m 644 scripts/systemd/networkd.conf $(DESTDIR)$(SYSTEMD)/networkd.conf.d/50-rddr.conf
 	$(Q)[ -e $(DESTDIR)/etc/default/rddr ] || install -m 644 scripts/systemd/rddr.default $(DESTDIR)/etc/default/rddr
 	$(Q)install -m 644 diff/rddr_diff.h $(DESTDIR)$(PREFIX)/include/
 	$(Q)install -m 644 README.md LICENSE CHANGELOG.md $(SHARE)/doc/rddr/
@@ -310,6 +311,11 @@ install: all ## install under $(PREFIX) (DESTDIR is honoured)
 .PHONY: deb
 deb: ## build Debian packages into build/deb (debian/)
 	$(Q)BUILD=$(BUILD) RDDR_DEB_VERSION=$(or $(DEB_VERSION),$(VERSION)) debian/build-packages
+
+.PHONY: vagrant-test
+vagrant-test: deps ## the end-to-end suite in a virtual machine, made by Vagrant from a box that is built offline
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/tests/tools/rddr-steer-program
+	$(Q)RDDR_BUILD=$(BUILD) vagrant/run
 
 .PHONY: clean
 clean: ## remove everything that was built

@@ -54,6 +54,24 @@ setup() { pages_alike; }
 	systemctl reload rddrd.service
 }
 
+# It takes rules that are not its own for leftovers.
+@test "systemd-networkd leaves the routing rule alone" {
+	local had
+	had=$(systemctl is-active systemd-networkd.service || true)
+	ip link add lab-other type veth peer name lab-peer
+	ip link set lab-peer up
+	mkdir -p /run/systemd/network
+	printf '[Match]\nName=lab-other\n[Network]\nAddress=192.0.2.1/32\n' >/run/systemd/network/10-lab.network
+	systemctl restart systemd-networkd.service
+	wait_for "networkd" 30 bash -c 'ip -4 addr show dev lab-other | grep -q 192.0.2.1'
+	[[ $(ip rule | grep -c 'lookup 133') == 1 && $(ip -6 rule | grep -c 'lookup 133') == 1 ]]
+	rddr-status
+	rm /run/systemd/network/10-lab.network
+	[[ $had == active ]] || systemctl stop systemd-networkd.service systemd-networkd.socket
+	ip link del lab-other
+	[[ $(get http://10.0.2.2/) == "$PAGE" ]]
+}
+
 @test "a daemon that is killed comes back by itself" {
 	local pid
 	pid=$(main_pid)

@@ -27,7 +27,7 @@ suite_prepare() {
 	stage=$(mktemp -d)
 	mkdir -p "$stage/debs" "$stage/tests"
 	cp "$1" "$stage/debs/first.deb" && next_package "$1" "$stage/debs/next.deb" &&
-		cp -r tests/lib.bash tests/e2e "$stage/tests/" &&
+		cp -r tests/lib.bash tests/e2e "$stage/tests/" && cp README.md "$stage/" &&
 		tar -C "$stage" --owner=0 --group=0 -c . | inside sh -c 'mkdir -p /opt/e2e && tar -C /opt/e2e -x' &&
 		inside /opt/e2e/tests/e2e/lab install || status=$?
 	rm -rf "$stage"
