@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck disable=SC2119,SC2120,SC2030,SC2031 # bats runs each test in a shell of its own
 # A web application with a login, three times: session cookies, CSRF tokens and addresses that each instance draws for itself. People log in, post forms
-# and log out, in curl; each instance gets its own tokens back. 76-browser.bats has the same in Chromium.
+# and log out, in curl; each instance gets its own tokens back. 77-browser.bats has the same in Chromium.
 
 bats_require_minimum_version 1.5.0
 load lib
