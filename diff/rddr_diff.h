@@ -262,16 +262,16 @@ struct rddr_host {
 	 * Has TLS begin on the lone end, or on instance i, behind what the host has sent there by then, so call it
 	 * last:
 	 *
-	 * - lone end, in modify_traffic: consume the client's request for TLS (and nothing else can follow it), emit
-	 * the consent, start_tls(s, RDDR_LONE), return RDDR_SEGMENTS without any.
-	 * - instance i: emit the request for TLS to it (host->emit, or a segment); in diff_traffic, when all have
-	 *   consented, consume the consent and start_tls(s, i) for each.
+	 * - lone end, in modify_traffic: consume the client's request for TLS, emit the consent, start_tls(s,
+	 *   RDDR_LONE), return RDDR_SEGMENTS without any.
+	 * - instance i: emit the request for TLS to it, and hold what is to be encrypted (RDDR_MODIFY_HOLD); in
+	 *   diff_traffic, when all have consented, consume the consent, discard it, and start_tls(s, i) for each.
 	 *
 	 * Bytes that came in clear behind what the plugin has consumed by the end of the call are never taken for
 	 * encrypted ones: the session is denied. Until the handshake is done and the certificate has been verified,
 	 * nothing is read from that end, and nothing goes to any instance; when it fails, the lone end is closed, or
 	 * the instance counts as missing. False: there is nothing to start there (see tls). An end that rests at a
-	 * neutral point begins in clear again.
+	 * neutral point begins in clear again. tests/plugins/starttls.c is a small plugin that does all this.
 	 */
 	bool (*start_tls)(struct rddr_session *s, uint32_t end);
 };

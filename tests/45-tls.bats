@@ -414,3 +414,15 @@ hammer() {
 	run "$RDDR_BUILD/rddrd" --config "$RDDR_TMP/rddr.yaml" --check --plugin-dir "$RDDR_BUILD/diff"
 	[[ $status == 1 && $output == *"incoming-proxy.protocol: certs/clientcert.pem: No such file"* ]]
 }
+
+@test "the example of the manual is a config that can be used" {
+	local name
+	for name in inner-ca blog; do
+		make_ca "$name"
+	done
+	ocsp_response "$PKI/shop.ocsp" V
+	awk '/^\.Sh/ { on = /EXAMPLES/ } /^\.Ed/ { code = 0 } on && code { print } /^\.Bd/ { code = 1 }' "$RDDR_ROOT/docs/rddr-tls.7" |
+		sed "s|/etc/rddr|$PKI|" | sed "s|/etc/rddr|$PKI|g" >"$RDDR_TMP/rddr.yaml"
+	run -0 "$RDDR_BUILD/rddrd" --config "$RDDR_TMP/rddr.yaml" --check --plugin-dir "$RDDR_BUILD/diff"
+	[[ $output == *"ok: 1 service" ]]
+}
