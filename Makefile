@@ -35,7 +35,7 @@ endif
 # A distribution's.
 CFLAGS += $(EXTRA_CFLAGS)
 LDFLAGS += $(EXTRA_LDFLAGS)
-LIBS_DAEMON := -lssl -lcrypto -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
+LIBS_DAEMON := -lcares -lssl -lcrypto -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
 LIBS_PLUGIN := -Wl,--as-needed -ljson-c
 LIBS_SHARED := -ljson-c -lpcre2-8 -lz -lbrotlidec -lcrypto -lidn

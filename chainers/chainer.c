@@ -404,7 +404,7 @@ static void log_access(const struct dial *dial, const struct dial_request *reque
 		bound = dial->local;
 	if (request->destination && request->destination->sa.sa_family)
 		rddr_addr_format(request->destination, destination, sizeof(destination));
-	if (bound.sa.sa_family)
+	if (bound.sa.sa_family && !rddr_addr_is_wildcard(&bound))
 		rddr_addr_format(&bound, local, sizeof(local));
 	rddr_log(d->allow ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
 		 "access: %s service=%s rule=%s client=%s destination=%s local=%s server=%s client-zone=%s "

@@ -39,12 +39,14 @@ enum dial_outcome {
 	DIAL_NO_PORT,	    /* no rung of the forge-port ladder had a free port; a local error */
 	DIAL_NOT_PERMITTED, /* no right to forge; a local error */
 	DIAL_LOOP,	    /* the target is the daemon itself; a local error */
+	DIAL_UNRESOLVED,    /* the name of the target has no address */
 	DIAL_DENIED,	    /* access control says no; nothing was sent; a local error */
 	DIAL_FAILED, /* any other error, in dial->error (forging between families: EAFNOSUPPORT); a local error */
 	DIAL_OUTCOMES
 };
 
-/* "connected", "refused", "unreachable", "timed-out", "no-port", "not-permitted", "loop", "denied", "failed". */
+/* "connected", "refused", "unreachable", "timed-out", "no-port", "not-permitted", "loop", "unresolved", "denied",
+ * "failed". */
 const char *rddr_dial_outcome_name(enum dial_outcome outcome);
 /* Whether the outcome says something of this host only, and nothing of the server. */
 bool rddr_dial_outcome_is_local(enum dial_outcome outcome);
@@ -104,6 +106,8 @@ struct dial_request {
 	const struct own_addrs *own;	/* NULL: none */
 	const struct access *access;	/* NULL: everything is allowed */
 	const char *service;		/* its name, for the log; NULL: none */
+	const struct addr *targets;	/* inband: what the protocol named, resolved */
+	unsigned n_targets;
 };
 
 struct dial {
@@ -187,7 +191,8 @@ struct chainer_ops {
 	/* An attempt under way ended, DIAL_TIMED_OUT at dial->timer's time too. Returns the dial's outcome, or
 	 * DIAL_PENDING after having begun another attempt. NULL: the attempt's outcome is the dial's. */
 	enum dial_outcome (*attempted)(struct dial *dial, enum dial_outcome outcome);
-	bool has_hosts; /* it knows the keys of failover */
+	bool has_hosts;	   /* it knows the keys of failover */
+	bool wants_target; /* it dials once the protocol has named a target */
 };
 
 /*
@@ -204,5 +209,6 @@ int rddr_chainer_refuse(char *err, size_t errlen, const char *fmt, ...) __attrib
 extern const struct chainer_ops rddr_chainer_transparent;
 extern const struct chainer_ops rddr_chainer_directed;
 extern const struct chainer_ops rddr_chainer_failover;
+extern const struct chainer_ops rddr_chainer_inband;
 
 #endif

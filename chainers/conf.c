@@ -20,6 +20,7 @@ static const char *const outcome_names[] = {
 	[DIAL_NO_PORT] = "no-port",
 	[DIAL_NOT_PERMITTED] = "not-permitted",
 	[DIAL_LOOP] = "loop",
+	[DIAL_UNRESOLVED] = "unresolved",
 	[DIAL_DENIED] = "denied",
 	[DIAL_FAILED] = "failed",
 };
@@ -37,6 +38,7 @@ static const struct chainer_ops *const chainers[] = {
 	&rddr_chainer_transparent,
 	&rddr_chainer_directed,
 	&rddr_chainer_failover,
+	&rddr_chainer_inband,
 };
 
 const char *rddr_dial_outcome_name(enum dial_outcome outcome)
@@ -109,7 +111,7 @@ static int check_hosts(const struct chainer_conf *conf, char *err, size_t errlen
 		const char *key;
 		bool set;
 	} keys[] = {
-		{"hosts", conf->n_hosts},     {"host-timeout", conf->host_timeout},
+		{"hosts", conf->n_hosts},     {"host-timeout", conf->host_timeout && !conf->ops->wants_target},
 		{"down-for", conf->down_for}, {"attempts", conf->attempts},
 		{"rotate", conf->rotate},
 	};

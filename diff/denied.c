@@ -51,13 +51,19 @@ size_t rddr_denied_render(const struct denied *d, char out[DENIED_ROOM])
 	const char *title = d->refused ? "Bad request" : "Access denied";
 	const char *text = d->refused ? "This request cannot be understood in one way only, so it was not passed on."
 				      : "The answer to this request did not pass a security check, so it was withheld.";
+	const char *status = d->refused ? "400 Bad Request" : "500 Internal Server Error";
 	char reference[64], body[DENIED_ROOM / 2 + 1024];
 	int body_len, head_len;
 
+	if (d->unreachable) {
+		title = "Not reachable";
+		text = "The server that was asked for cannot be reached, or must not be, or its name is not known.";
+		status = "502 Bad Gateway";
+	}
 	copy_reference(reference, sizeof(reference), d->reference);
 	body_len = snprintf(body, sizeof(body), d->json ? json : page, title, text, reference);
-	head_len = snprintf(out, DENIED_ROOM, head, d->refused ? "400 Bad Request" : "500 Internal Server Error",
-			    d->json ? "application/json" : "text/html; charset=utf-8", (size_t)body_len);
+	head_len = snprintf(out, DENIED_ROOM, head, status, d->json ? "application/json" : "text/html; charset=utf-8",
+			    (size_t)body_len);
 	if (d->head_only)
 		return (size_t)head_len;
 	memcpy(out + head_len, body, (size_t)body_len);

@@ -12,6 +12,7 @@
 #define DENIED_ROOM 4096
 
 struct denied {
+	bool unreachable;      /* the server that a proxy was asked for cannot be reached */
 	bool refused;	       /* the request was: 400; otherwise 500 */
 	bool json;	       /* the client would rather have JSON than HTML */
 	bool head_only;	       /* the request was HEAD */

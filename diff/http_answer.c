@@ -427,6 +427,7 @@ enum rddr_verdict rddr_http_judge(struct http *h, const struct rddr_view views[]
 	case ANSWER_BODY:
 		return rddr_http_payload_judge(h, views, result);
 	case ANSWER_TUNNEL:
+		h->spoken |= views[0].len > 0;
 		return rddr_http_tunnel_judge(h, views, result);
 	case ANSWER_HEAD:
 	default:

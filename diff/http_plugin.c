@@ -39,6 +39,7 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 	h->n = args->instances;
 	h->filter = args->do_filter;
 	h->json = json;
+	h->proxy = args->names_target;
 	h->limit = h->settings->max_body < args->limit ? h->settings->max_body : args->limit;
 	h->noise_run = args->noise_run;
 	h->repeat_max = args->repeat;
@@ -90,12 +91,13 @@ void rddr_http_render_denial(void *state, const struct rddr_denial *denial)
 	struct http *h = state;
 	const struct denied d = {
 		.refused = denial->reason == RDDR_DENIED_REJECTED,
-		.json = h->exchange.pending && h->exchange.wants_json,
-		.head_only = h->exchange.pending && h->exchange.method == HTTP_METHOD_HEAD,
+		.unreachable = h->naming && denial->reason == RDDR_DENIED_MISSING,
+		.json = h->naming ? h->naming_json : h->exchange.pending && h->exchange.wants_json,
+		.head_only = h->naming ? h->naming_head : h->exchange.pending && h->exchange.method == HTTP_METHOD_HEAD,
 		.reference = denial->reference,
 	};
 	char page[DENIED_ROOM];
-	bool idle = !h->exchange.pending && denial->sent > 0;
+	bool idle = !h->exchange.pending && !h->naming && denial->sent > 0;
 
 	if (h->outgoing) {
 		rddr_http_outgoing_denial(h, denial);

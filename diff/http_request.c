@@ -176,6 +176,29 @@ static enum step pass_head(struct call *c, struct http_head *head, struct slice 
 	return STEP_ON;
 }
 
+/* False: *step says how it goes on. */
+static bool has_server(struct call *c, const struct http_head *head, enum step *step)
+{
+	switch (rddr_http_proxy_name(c->h, head, &c->why)) {
+	case PROXY_ON:
+		return true;
+	case PROXY_CONNECTED:
+		/* Nobody gets it. */
+		rddr_http_proxy_open(c->h);
+		c->at += head->len;
+		c->dropped = true;
+		*step = STEP_WAIT;
+		return false;
+	case PROXY_HOLD:
+		*step = STEP_HOLD;
+		return false;
+	case PROXY_REJECT:
+	default:
+		*step = STEP_REJECT;
+		return false;
+	}
+}
+
 static enum step take_head(struct call *c)
 {
 	struct http *h = c->h;
@@ -195,6 +218,11 @@ static enum step take_head(struct call *c)
 	}
 	if (len < 0 || rddr_http_read_request(slice_cut(rest, 0, (size_t)len), &head, &c->why) < 0)
 		return STEP_REJECT;
+	/* Named at a neutral point: nothing of this call is on its way. */
+	if (h->proxy && c->at > 0)
+		return STEP_HOLD;
+	if (h->proxy && !has_server(c, &head, &step))
+		return step;
 	/* Who waits for leave to send the body has to be given it first. */
 	if (head.chunked && !head.expects)
 		step = look_ahead(c, (size_t)len);
@@ -278,6 +306,9 @@ static enum step take_part(struct call *c)
 	case REQUEST_TUNNEL:
 		c->at = c->view.len;
 		return STEP_WAIT;
+	case REQUEST_OPENED:
+		rddr_http_proxy_settle(c->h, c->view.data[c->at]);
+		return STEP_ON;
 	case REQUEST_DROP:
 		/* Alone in a call, so that nothing of what is passed on is dropped, nor the other way round. */
 		if (c->at > 0)

@@ -149,6 +149,8 @@ static int edit_header(struct search *s, struct tokens *tokens, struct slice byt
 	struct edits *e = &h->edits;
 	bool first = rddr_http_header(head, header->kind) == header;
 
+	if (rddr_http_proxy_keeps(h, header))
+		return leave_out(h, e, bytes, header);
 	switch (header->kind) {
 	case HTTP_ACCEPT_ENCODING:
 		if (h->settings->encoding != ENCODING_IDENTITY ||
@@ -198,7 +200,8 @@ static int correct_length(struct http *h, uint64_t length)
 /* Whether there can be anything to do at all. */
 static bool nothing_to_do(const struct http *h, const struct http_head *head, const struct tokens *tokens)
 {
-	return !tokens && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade && !h->request.said_continue;
+	return !tokens && !h->proxy_cut && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade &&
+	       !h->request.said_continue;
 }
 
 /* What people and programs write text in. */
@@ -257,7 +260,10 @@ int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_h
 	clear(&h->edits);
 	if (nothing_to_do(h, head, tokens))
 		return 0;
-	r = search(&s, tokens, head->target);
+	if (h->proxy_cut && replace(h, &h->edits, (size_t)(head->target.data - bytes.data), h->proxy_cut,
+				    slice_of(h->proxy_instead)) < 0)
+		return -ENOMEM;
+	r = search(&s, tokens, slice_cut(head->target, h->proxy_cut, SIZE_MAX));
 	for (unsigned i = 0; i < head->n && r == 0; i++)
 		r = edit_header(&s, tokens, bytes, head, &head->headers[i]);
 	s.in_body = true;

@@ -75,7 +75,8 @@ enum request_phase {
 	REQUEST_CHUNKED,
 	REQUEST_ASKS_TUNNEL, /* held: what follows depends on the answer */
 	REQUEST_TUNNEL,
-	REQUEST_DROP, /* nothing that comes now is for anybody */
+	REQUEST_OPENED, /* CONNECT was answered; the first byte shows what it is for */
+	REQUEST_DROP,	/* nothing that comes now is for anybody */
 };
 
 /* When tokens are looked for in a body. */
@@ -179,6 +180,12 @@ struct http {
 
 	bool outgoing; /* the many ask: see http_outgoing.c */
 	struct relay relay;
+	bool proxy;		   /* requests name the server: see http_proxy.c */
+	bool naming, naming_head;  /* a request waits until its server is connected; it is HEAD */
+	bool naming_json;	   /* and would rather have JSON */
+	bool spoken;		   /* the servers have said something in a tunnel */
+	size_t proxy_cut;	   /* bytes at the target's beginning that the instances do not get, */
+	const char *proxy_instead; /* and what they get for them */
 
 	struct answer_stream streams[]; /* n */
 };
@@ -209,6 +216,24 @@ const char *rddr_http_edits_failed(int error);
 
 enum body_search rddr_http_body_search(struct http *h, const struct http_head *head);
 void rddr_http_edits_free(struct edits *e);
+
+/* ---- http_proxy.c ---- */
+
+enum proxy_step {
+	PROXY_ON,	 /* the instances are connected to the request's server */
+	PROXY_CONNECTED, /* and that was all that was asked: CONNECT */
+	PROXY_HOLD,	 /* they will be */
+	PROXY_REJECT,
+};
+
+/* Names the server of a request, at a neutral point. */
+enum proxy_step rddr_http_proxy_name(struct http *h, const struct http_head *head, const char **why);
+/* Answers CONNECT. */
+void rddr_http_proxy_open(struct http *h);
+/* The client's first byte behind CONNECT. */
+void rddr_http_proxy_settle(struct http *h, uint8_t first);
+/* Whether a header is for the proxy, and not for the server. */
+bool rddr_http_proxy_keeps(const struct http *h, const struct http_header *header);
 
 /* ---- http_upload.c ---- */
 

@@ -274,6 +274,16 @@ struct rddr_host {
 	 * neutral point begins in clear again. tests/plugins/starttls.c is a small plugin that does all this.
 	 */
 	bool (*start_tls)(struct rddr_session *s, uint32_t end);
+
+	/*
+	 * In modify_traffic, at a neutral point, of a session whose create said names_target: the instances that are
+	 * reached where the protocol says are to be connected to that host (a name, or an address as text, without
+	 * brackets; terminated) and port. 0: they are, go on. -EAGAIN: it is under way; return RDDR_MODIFY_HOLD and
+	 * name the same again when asked anew. -EINVAL: it is no host; -EBUSY: this is no neutral point; -EPERM: no
+	 * instance is reached so; -ENOMEM. A name that is not resolved, or a host that cannot be reached, denies the
+	 * session.
+	 */
+	int (*target)(struct rddr_session *s, const char *host, uint16_t port);
 };
 
 struct rddr_diff_create {
@@ -295,6 +305,7 @@ struct rddr_diff_create {
 			      neutral point that this session begins at; 0: its connections are new */
 	const size_t *replied; /* outgoing, with the operation opening: of each instance, up to where of what it will
 				  say it had the replies of opening; valid during the call */
+	bool names_target;     /* the plugin has to name a server first: see host->target */
 };
 
 /* What of a connection is looked at to find its partners. */

@@ -40,6 +40,7 @@ static void free_config(struct config **owned)
 	free(config->path);
 	free(config->control);
 	free(config->evidence.file);
+	free(config->resolver.servers);
 	free(config);
 }
 
@@ -138,6 +139,7 @@ static const struct field common_list[] = {
 	{"drain", rddr_config_read_duration, offsetof(struct config, drain), &drain_bounds, false},
 	{"evidence", rddr_config_read_section, offsetof(struct config, evidence), &evidence_fields, false},
 	{"defaults", read_defaults, 0, NULL, false},
+	{"resolver", rddr_config_access_resolver, 0, NULL, false},
 	{"zones", rddr_config_access_zones, 0, NULL, false},
 	{"services", rddr_config_service_list, 0, NULL, true},
 };
@@ -169,6 +171,8 @@ static struct config *new_config(const char *name)
 	config->evidence.max_size = UINT64_C(16) << 20;
 	config->evidence.keep = 4;
 	config->evidence.excerpt = 256;
+	config->resolver.timeout = 1000;
+	config->resolver.tries = 2;
 	if (!config->path || !config->control || !config->evidence.file)
 		return NULL;
 	return TAKE_PTR(config);

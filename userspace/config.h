@@ -17,6 +17,7 @@
 #include "chainer.h"
 #include "log.h"
 #include "rddr_diff.h"
+#include "resolver.h"
 
 struct access;
 struct access_zones;
@@ -140,6 +141,7 @@ struct config {
 	char *control;	/* path of the control socket; may be empty */
 	uint32_t drain; /* ms that sessions have to end in after SIGTERM or a takeover; 30 s */
 	struct evidence_conf evidence;
+	struct resolver_conf resolver;
 	struct access_zones *zones; /* NULL: none */
 	struct service **services;  /* in the file's order */
 	size_t n_services;

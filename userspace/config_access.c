@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* zones: of the file; access: and proxy-protocol: of a service. */
+/* zones: and resolver: of the file; access: and proxy-protocol: of a service. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,6 +284,53 @@ void rddr_config_access_balancers(struct reader *r, const struct node *node, con
 				  const struct field *field, void *base)
 {
 	static const struct field fields[] = {{"from", read_from, 0, NULL, true}};
+
+	(void)field;
+	rddr_config_read_mapping(r, node, place, FIELDS(fields), base);
+}
+
+/* ---- resolver ---- */
+
+/* As c-ares wants them: separated by commas, a port only where it is another than DNS's. */
+static void read_servers(struct reader *r, const struct node *node, const struct place *place,
+			 const struct field *field, void *base)
+{
+	char text[1000] = "";
+	size_t len = 0;
+	struct items items;
+
+	(void)field;
+	(void)base;
+	if (!rddr_config_read_items(r, node, place, 8, &items))
+		return;
+	for (size_t i = 0; i < items.n; i++) {
+		struct place at;
+		const struct node *item = rddr_config_read_item(&items, i, place, &at);
+		char one[RDDR_ADDR_TEXT], shown[100];
+		struct addr a;
+
+		if (item->kind != NODE_SCALAR || rddr_addr_parse(item->text, 53, &a)) {
+			rddr_config_read_fault(r, item->mark, &at, "wants the address of a server, is %s",
+					       rddr_config_read_show(item, shown, sizeof(shown)));
+			return;
+		}
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len ? "," : "",
+					rddr_addr_format(&a, one, sizeof(one)));
+	}
+	free(r->config->resolver.servers);
+	r->config->resolver.servers = strdup(text);
+	r->oom = r->oom || !r->config->resolver.servers;
+}
+
+void rddr_config_access_resolver(struct reader *r, const struct node *node, const struct place *place,
+				 const struct field *field, void *base)
+{
+	static const struct bounds timeouts = {10, 60 * 1000}, tries = {1, 10};
+	static const struct field fields[] = {
+		{"servers", read_servers, 0, NULL, false},
+		{"timeout", rddr_config_read_duration, offsetof(struct config, resolver.timeout), &timeouts, false},
+		{"tries", rddr_config_read_u32, offsetof(struct config, resolver.tries), &tries, false},
+	};
 
 	(void)field;
 	rddr_config_read_mapping(r, node, place, FIELDS(fields), base);

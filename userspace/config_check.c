@@ -41,6 +41,28 @@ static void check_filter(struct reader *r, const struct service *service, const 
 	fault_service(r, service, "filter", "filter", draft->filter, text);
 }
 
+/* What a target is named for has to be answered by RDDR itself, which report mode does not. */
+static void check_inband(struct reader *r, const struct service *service, const struct draft *draft)
+{
+	const struct chainer_ops *backend = service->backend.chainer.ops;
+
+	if (backend && backend->wants_target)
+		fault_service(r, service, "backend", "outgoing-proxies", service->mark,
+			      "chainer: inband is for direction: incoming");
+	for (unsigned i = 0; i < service->n_instances; i++) {
+		const struct chainer_ops *ops = service->instances[i].chainer.ops;
+
+		if (!ops || !ops->wants_target)
+			continue;
+		if (!service->enforcing)
+			fault_instance(r, service, i, "chainer", draft->instance[i],
+				       "inband needs enforcing: true: RDDR itself answers who cannot be reached");
+		if (service->direction == RDDR_OUTGOING)
+			fault_instance(r, service, i, "chainer", draft->instance[i],
+				       "inband is for direction: incoming");
+	}
+}
+
 static void check_names(struct reader *r, const struct service *service, const struct draft *draft)
 {
 	char text[200];
@@ -296,6 +318,7 @@ void rddr_config_check(struct reader *r)
 	for (size_t i = 0; i < r->config->n_services && !rddr_config_report_full(r->report); i++) {
 		check_filter(r, r->config->services[i], &r->drafts[i]);
 		check_names(r, r->config->services[i], &r->drafts[i]);
+		check_inband(r, r->config->services[i], &r->drafts[i]);
 		check_families(r, r->config->services[i], &r->drafts[i]);
 	}
 	check_listeners(r);

@@ -25,6 +25,7 @@ struct draft *rddr_config_service_draft(struct reader *r, const struct service *
 
 CONFIG_READ_SLOT(rddr_config_service_list); /* services: */
 CONFIG_READ_SLOT(rddr_config_access_zones); /* zones: */
+CONFIG_READ_SLOT(rddr_config_access_resolver); /* resolver: */
 /* Of the struct service that base is: */
 CONFIG_READ_SLOT(rddr_config_service_filter);
 CONFIG_READ_SLOT(rddr_config_service_diff_class);

@@ -40,7 +40,7 @@ static void read_chainer(struct reader *r, const struct node *node, const struct
 {
 	static const struct word chainers[] = {
 		{"transparent", 0, false}, {"directed", 0, false}, {"failover", 0, false},
-		{"inband", 0, true},	   {NULL, 0, false},
+		{"inband", 0, false},	   {NULL, 0, false},
 	};
 	struct instance *instance = base;
 	int known;

@@ -17,6 +17,7 @@
 #include "offload.h"
 #include "own.h"
 #include "plugin.h"
+#include "resolver.h"
 #include "scribe.h"
 #include "steering.h"
 #include "tables.h"
@@ -359,6 +360,7 @@ static int begin_workers(struct daemon *d)
 		if (r < 0)
 			return err_r(r, "daemon: worker %u cannot be made", w);
 		d->workers[w]->offload = d->offload;
+		d->workers[w]->resolver = d->resolver;
 		d->n_workers++;
 	}
 	for (unsigned w = 0; w < d->n_workers; w++)
@@ -419,6 +421,8 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	if (r == 0)
 		r = rddr_offload_new(&d->offload);
 	if (r == 0)
+		r = rddr_resolver_new(&d->resolver);
+	if (r == 0)
 		r = begin_workers(d);
 	if (r == 0)
 		r = begin_traffic(d);
@@ -440,6 +444,7 @@ void rddr_daemon_end(struct daemon *d)
 	d->ending = true;
 	/* Before the loops that its jobs come back to. */
 	rddr_offload_stop(d->offload);
+	rddr_resolver_free(&d->resolver);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_stop(d->workers[w]);
 	for (unsigned w = 0; w < d->n_workers; w++)

@@ -19,6 +19,7 @@
 #include "worker.h"
 
 struct control;
+struct resolver;
 struct plugin;
 struct steering;
 
@@ -49,6 +50,7 @@ struct daemon {
 	uint64_t generation, started; /* started: ms on the loop's clock */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
+	struct resolver *resolver;
 	struct offload *offload; /* the workers' sessions compute there */
 
 	struct daemon_socket *sockets;

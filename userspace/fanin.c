@@ -253,7 +253,8 @@ static void rest_at_neutral_point(struct rddr_session *s)
 		resting += present(ep) && ep->state == ENDPOINT_IDLE;
 	}
 	s->rest_wanted = 0;
-	if (taking_part && resting == taking_part) {
+	/* Who names targets can name another. */
+	if (taking_part && resting == taking_part && !s->names_target) {
 		s->all_rested = true;
 		s->many_done = true;
 		s->lone.end_wanted = true;

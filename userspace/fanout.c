@@ -7,6 +7,7 @@
 #include "evidence.h"
 #include "metrics.h"
 #include "session.h"
+#include "target.h"
 #include "worker.h"
 
 static bool takes_part(const struct endpoint *ep)
@@ -123,6 +124,9 @@ static bool ask_plugin(struct rddr_session *s)
 	else
 		result.consumed = view.len;
 	s->call_len = 0;
+	rddr_target_run(s);
+	if (s->phase != SESSION_OPEN)
+		return false;
 
 	if (what == RDDR_REJECT) {
 		give_up(s, RDDR_DENIED_REJECTED, result.why[0] ? result.why : "the plugin rejected it");

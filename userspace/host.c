@@ -14,6 +14,7 @@
 #include "own.h"
 #include "session.h"
 #include "tables.h"
+#include "target.h"
 #include "worker.h"
 
 static void own_bytes(struct rddr_session *s, struct endpoint *ep, const void *data, size_t len)
@@ -224,6 +225,11 @@ static bool host_start_tls(struct rddr_session *s, uint32_t end)
 	return ep && rddr_handshake_start(ep);
 }
 
+static int host_target(struct rddr_session *s, const char *host, uint16_t port)
+{
+	return rddr_target_name(s, host, port);
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -252,4 +258,5 @@ const struct rddr_host rddr_host_services = {
 	.follow = host_follow,
 	.tls = host_tls,
 	.start_tls = host_start_tls,
+	.target = host_target,
 };

@@ -47,6 +47,7 @@
 	X(dial_no_port, "dials: no free port")                                                                         \
 	X(dial_not_permitted, "dials: not permitted to forge")                                                         \
 	X(dial_loop, "dials: the target was the daemon itself")                                                        \
+	X(dial_unresolved, "dials to a name without an address")                                                       \
 	X(dial_denied, "dials that access control denied")                                                             \
 	X(dial_failed, "dials failed otherwise")                                                                       \
 	X(forge_exact, "forged with the client's own port")                                                            \

@@ -13,6 +13,7 @@
 #include "metrics.h"
 #include "offload.h"
 #include "own.h"
+#include "target.h"
 #include "worker.h"
 
 /* How often both directions are gone through before the others in the loop have their turn. */
@@ -149,36 +150,6 @@ static void on_timer(void *ctx)
 
 /* ---- dialling ---- */
 
-void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
-{
-	static const enum metric metrics[DIAL_OUTCOMES] = {
-		[DIAL_REFUSED] = METRIC_dial_refused,
-		[DIAL_UNREACHABLE] = METRIC_dial_unreachable,
-		[DIAL_TIMED_OUT] = METRIC_dial_timed_out,
-		[DIAL_NO_PORT] = METRIC_dial_no_port,
-		[DIAL_NOT_PERMITTED] = METRIC_dial_not_permitted,
-		[DIAL_LOOP] = METRIC_dial_loop,
-		[DIAL_DENIED] = METRIC_dial_denied,
-		[DIAL_FAILED] = METRIC_dial_failed,
-	};
-	static const enum metric rungs[FORGE_PORTS] = {
-		[FORGE_PORT_EXACT] = METRIC_forge_exact,
-		[FORGE_PORT_GROUP] = METRIC_forge_group,
-		[FORGE_PORT_ANY] = METRIC_forge_any,
-		[FORGE_PORT_RANDOM] = METRIC_forge_random,
-	};
-
-	rddr_metrics_add(s->service->metrics, METRIC_hosts_failed, dial->hosts_failed);
-	rddr_metrics_add(s->service->metrics, METRIC_hosts_skipped, dial->hosts_skipped);
-	rddr_metrics_add(s->service->metrics, METRIC_hosts_cleared, dial->second_lap);
-	if (outcome != DIAL_CONNECTED)
-		rddr_metrics_count(s->service->metrics, metrics[outcome]);
-	else if (dial->forged)
-		rddr_metrics_count(s->service->metrics, rungs[dial->rung]);
-	else if (dial->conf->forge_addr)
-		rddr_metrics_count(s->service->metrics, METRIC_forge_fallback);
-}
-
 /* Whoever stops being dialled has to ask: nothing else would open it. */
 void rddr_session_open_gate(struct rddr_session *s)
 {
@@ -189,18 +160,24 @@ void rddr_session_open_gate(struct rddr_session *s)
 			return;
 	}
 	s->gate_open = true;
-	s->stirred = true; /* bytes of the plugin's own may wait */
+	s->stirred = true;	      /* bytes of the plugin's own may wait */
+	s->fanout_asked = UINT64_MAX; /* a plugin that waits for the target is asked again */
 }
 
 static void missing(struct rddr_session *s, unsigned i, enum dial_outcome outcome)
 {
 	struct endpoint *ep = &s->many[i];
 	struct rddr_finding finding = {.instance = i, .other = i};
+	const char *unresolved = rddr_target_unresolved(s);
 	char at[RDDR_ADDR_TEXT];
 
-	snprintf(finding.why, sizeof(finding.why), "instance %s at %s: %s (%s)", s->service->instances[i].name,
-		 rddr_addr_format(&ep->dial.remote, at, sizeof(at)), rddr_dial_outcome_name(outcome),
-		 strerror(ep->dial.error));
+	if (outcome == DIAL_UNRESOLVED && unresolved)
+		snprintf(finding.why, sizeof(finding.why), "instance %s: the name of the target is not resolved: %s",
+			 s->service->instances[i].name, unresolved);
+	else
+		snprintf(finding.why, sizeof(finding.why), "instance %s at %s: %s (%s)", s->service->instances[i].name,
+			 rddr_addr_format(&ep->dial.remote, at, sizeof(at)), rddr_dial_outcome_name(outcome),
+			 strerror(ep->dial.error));
 	ep->state = ENDPOINT_CLOSED;
 	ep->in.end = RDDR_END_RESET;
 	rddr_verdict_divergence(s, RDDR_DENIED_MISSING, &finding);
@@ -249,7 +226,7 @@ static void on_dialled(struct dial *dial, enum dial_outcome outcome)
 void rddr_session_dial(struct rddr_session *s, unsigned i)
 {
 	struct endpoint *ep = &s->many[i];
-	const struct dial_request request = {
+	struct dial_request request = {
 		.loop = s->worker->loop,
 		.client = &s->client,
 		.destination = &s->destination,
@@ -258,6 +235,7 @@ void rddr_session_dial(struct rddr_session *s, unsigned i)
 		.service = s->service->name,
 	};
 
+	rddr_target_fill(s, &request);
 	rddr_dial_init(&ep->dial);
 	ep->dial.done = on_dialled;
 	ep->state = ENDPOINT_DIALLING;
@@ -287,6 +265,7 @@ struct rddr_session *rddr_session_new(struct worker *worker, struct config *conf
 	s->id = ++worker->session_numbers * WORKERS_MAX + worker->index;
 	s->begun = s->active = rddr_loop_now(worker->loop);
 	s->comparing = s->n > 1;
+	s->names_target = rddr_target_wanted(service);
 	s->timer = (struct timer){.fn = on_timer, .ctx = s};
 	s->again = (struct deferred){.fn = go_on, .ctx = s};
 	s->bury = (struct deferred){.fn = bury, .ctx = s};
@@ -321,6 +300,7 @@ void rddr_session_create(struct rddr_session *s)
 		.session = s,
 		.identity = s->identity,
 		.replied = s->replied,
+		.names_target = s->names_target,
 	};
 	int r = s->ops->create ? s->ops->create(&args, &s->state) : 0;
 
@@ -354,10 +334,14 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 	if (s->phase != SESSION_OPEN)
 		return;
 	rddr_session_create(s);
-	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++)
-		rddr_session_dial(s, i);
-	if (s->phase == SESSION_OPEN)
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
+		if (!service->instances[i].chainer.ops->wants_target)
+			rddr_session_dial(s, i);
+	}
+	if (s->phase == SESSION_OPEN) {
+		rddr_session_open_gate(s); /* where every one waits for a target nobody is dialled yet */
 		rddr_session_arm(s);
+	}
 }
 
 /* ---- middle ---- */
@@ -445,7 +429,7 @@ static void move_on(struct rddr_session *s)
 	}
 	if (s->phase == SESSION_OPEN && s->lone.broken)
 		rddr_session_close(s, SESSION_END_LONE_RESET);
-	else if (s->phase == SESSION_OPEN && finished(s))
+	else if (s->phase == SESSION_OPEN && (finished(s) || rddr_target_left_alone(s)))
 		rddr_session_close(s, SESSION_END_DONE);
 	else if (s->phase == SESSION_OPEN && speaks_to_nobody(s))
 		rddr_session_close(s, SESSION_END_MANY_RESET);
@@ -587,6 +571,7 @@ void rddr_session_close(struct rddr_session *s, enum session_end end)
 	rddr_loop_undefer(w->loop, &s->again);
 	rddr_offload_forget(s);
 	rddr_endpoint_close(&s->lone, reset_lone);
+	rddr_target_forget(s);
 	/* What the leader was asked, the others are asked as well, also when nobody waits for the answer any more. */
 	bool behind = end == SESSION_END_LONE_RESET && rddr_lead_withholds(s);
 	if (behind)
@@ -617,6 +602,7 @@ static void bury(void *ctx)
 	rddr_endpoint_reclaim(&s->lone, rddr_stream_received(&s->lone.in));
 	for (unsigned i = 0; i < s->n; i++)
 		rddr_endpoint_reclaim(&s->many[i], rddr_stream_received(&s->many[i].in));
+	rddr_target_free(s);
 	rddr_config_put(&s->config);
 	free(s);
 	rddr_worker_ended(w);

@@ -25,6 +25,7 @@
 struct offload_record;
 struct gather;
 struct group;
+struct target;
 struct worker;
 
 /* How far an end is read ahead of whoever it is read for, and how much of it in one turn, in bytes. */
@@ -112,6 +113,8 @@ struct rddr_session {
 	struct gather *gather;		  /* outgoing: where the many came from; NULL: incoming */
 	const size_t *replied;		  /* outgoing: while create runs */
 	uint64_t identity;		  /* outgoing: of the neutral point that it began at; 0: its ends were new */
+	struct target *target;		  /* what the protocol named; NULL: nothing */
+	bool names_target;		  /* some instance is reached where the protocol says */
 
 	struct noise_account noise;
 	struct endpoint lone;
@@ -142,6 +145,8 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why);
 
 /* An end finished dialling, or failed to. */
 void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
+/* Counts what became of a dial; in dialled.c. */
+void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome);
 /* Dials a many end (again). */
 void rddr_session_dial(struct rddr_session *s, unsigned i);
 
@@ -174,7 +179,6 @@ static inline size_t rddr_session_high_water(const struct rddr_session *s)
 struct rddr_session *rddr_session_new(struct worker *worker, struct config *config, struct service *service);
 /* Calls the plugin's create, and denies where it fails. */
 void rddr_session_create(struct rddr_session *s);
-void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome);
 
 /* ---- session_outgoing.c ---- */
 

@@ -64,6 +64,8 @@ static void dial(struct rddr_session *s)
 		.client = &s->client,
 		.destination = &s->destination,
 		.own = &s->worker->own,
+		.access = s->service->access,
+		.service = s->service->name,
 	};
 
 	rddr_dial_init(&ep->dial);

@@ -24,6 +24,7 @@ struct gather;
 struct listener;
 struct metrics_set;
 struct rddr_session;
+struct resolver;
 struct steering;
 
 struct worker {
@@ -53,6 +54,7 @@ struct worker {
 
 	struct timer heart;
 	struct steering *steering; /* for the heartbeat; NULL: none */
+	struct resolver *resolver; /* the daemon's; NULL: no name can be resolved */
 	struct offload *offload;   /* the daemon's; NULL: plugins cannot compute elsewhere */
 
 	/* Outgoing services: see gather.h. */

@@ -200,7 +200,8 @@ static const struct broken instances[] = {
 	{SHOP "      - live\n", 6, 9, "services.shop.instances[1]: wants a mapping of keys, is \"live\""},
 	{SECOND("name: x"), 6, 9, "services.shop.instances[1]: the key chainer is missing"},
 	{SECOND("chainer: direct, remote: 127.0.0.1:1"), 6, 19,
-	 "services.shop.instances[1].chainer: wants one of: transparent, directed, failover; is \"direct\" (did you mean "
+	 "services.shop.instances[1].chainer: wants one of: transparent, directed, failover, inband; is \"direct\" "
+	 "(did you mean "
 	 "directed?)"},
 	{SECOND("chainer: failover"), 6, 9, "services.shop.instances[1]: hosts: missing"},
 	{SECOND("chainer: failover, hosts: [127.0.0.1:1, 127.0.0.1:1]"), 6, 36,
@@ -212,7 +213,8 @@ static const struct broken instances[] = {
 	 "services.shop.instances[1].rotate: only with chainer failover"},
 	{SECOND("chainer: failover, hosts: [127.0.0.1:1], down-for: 1ms"), 6, 61,
 	 "services.shop.instances[1].down-for: "},
-	{SECOND("chainer: inband"), 6, 19, "services.shop.instances[1].chainer: inband is not in this version of RDDR"},
+	{SECOND("chainer: inband, remote: 127.0.0.1:1"), 6, 35,
+	 "services.shop.instances[1].remote: not with chainer inband"},
 	{SECOND("chainer: directed, hosts: [127.0.0.1:1], remote: 127.0.0.1:1"), 6, 36,
 	 "services.shop.instances[1].hosts: only with chainer failover"},
 	{SECOND("chainer: transparent"), 6, 19, "services.shop.instances[1].chainer: "},
