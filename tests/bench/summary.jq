@@ -21,5 +21,5 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b
 			errors: (map(.errors) | add) } }) | from_entries) }]
 	+ [{ key: "idle", value: ([$lines[] | select(.[1] == "idle") | { key: .[0], value: { bytes_per_session: (.[2] | tonumber) } }] | from_entries) }]
 	| from_entries) }
-| .results |= map_values((.haproxy // .["haproxy-http"] // .["tokens-0"]) as $h | map_values(. as $r | . + { to_base: (
+| .results |= map_values((.haproxy // .["haproxy-http"] // .["haproxy-tls"] // .["tokens-0"]) as $h | map_values(. as $r | . + { to_base: (
 	$r | with_entries(select(.key != "rounds" and .key != "errors") | .value = ratio(.value; $h[.key]))) }))
