@@ -354,7 +354,6 @@ static enum rddr_verdict judge_answer(struct http *h, const struct rddr_view vie
 	return judge_heads(h, views, &g, result);
 }
 
-/* The client is still sending what was answered already, and a server has closed: that is its right. */
 static enum rddr_verdict judge_silence(struct http *h, const struct rddr_view views[], struct rddr_diff_result *result)
 {
 	bool speaks = false, closed = false;
@@ -365,12 +364,9 @@ static enum rddr_verdict judge_silence(struct http *h, const struct rddr_view vi
 	}
 	if (speaks)
 		return unasked(h, views, result);
-	if (closed && h->request.phase != REQUEST_HEAD) {
-		h->request.phase = REQUEST_DROP;
+	/* After an answer that came before all of its request did, which report mode goes on behind. */
+	if (closed && h->request.phase == REQUEST_HEAD)
 		h->host->neutral(h->session, 0);
-		for (unsigned i = 0; i < h->n; i++)
-			h->host->rest(h->session, i);
-	}
 	return RDDR_WAIT;
 }
 
@@ -388,8 +384,10 @@ void rddr_http_answered(struct http *h, const struct rddr_view views[], struct r
 	if (h->close && h->request.phase == REQUEST_HEAD)
 		h->request.phase = REQUEST_DROP;
 	/* Who is still being sent a request cannot be dialled anew in the middle of it. */
-	if (h->request.phase != REQUEST_HEAD && h->request.phase != REQUEST_DROP)
+	if (h->request.phase != REQUEST_HEAD && h->request.phase != REQUEST_DROP) {
+		h->host->part(h->session);
 		return;
+	}
 	for (unsigned i = 0; i < h->n; i++) {
 		if (rddr_http_present(&views[i]) && (h->close || !h->streams[i].keep_alive))
 			h->host->rest(h->session, i);

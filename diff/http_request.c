@@ -78,6 +78,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 	r->said_continue = r->in_word = false;
 	r->chunks = r->ahead = (struct chunks){0};
 	r->left = head->length;
+	r->awaits_leave = head->expects;
 	switch (rddr_http_request_framing(head)) {
 	case HTTP_CHUNKED:
 		r->phase = REQUEST_CHUNKED;
@@ -231,6 +232,12 @@ static enum step take_head(struct call *c)
 	return step == STEP_ON ? pass_head(c, &head, body) : step;
 }
 
+/* A client that was answered before it was through was told that its connection ends. */
+static void end_body(struct http *h)
+{
+	h->request.phase = h->exchange.pending || h->reports ? REQUEST_HEAD : REQUEST_DROP;
+}
+
 /* A body in which tokens are looked for while it passes. */
 static enum step take_searched(struct call *c)
 {
@@ -249,7 +256,7 @@ static enum step take_searched(struct call *c)
 		return STEP_REJECT;
 	if (r->phase == REQUEST_CHUNKED ? !r->chunks.done : r->left > 0)
 		return STEP_WAIT;
-	r->phase = REQUEST_HEAD;
+	end_body(c->h);
 	return STEP_ON;
 }
 
@@ -264,7 +271,7 @@ static enum step take_length(struct call *c)
 	c->at += len;
 	if (r->left > 0)
 		return STEP_WAIT;
-	r->phase = REQUEST_HEAD;
+	end_body(c->h);
 	return STEP_ON;
 }
 
@@ -286,7 +293,7 @@ static enum step take_chunks(struct call *c)
 	}
 	if (!r->chunks.done)
 		return STEP_WAIT;
-	r->phase = REQUEST_HEAD;
+	end_body(c->h);
 	return STEP_ON;
 }
 
@@ -300,8 +307,10 @@ static enum step take_part(struct call *c)
 	case REQUEST_HEAD:
 		return take_head(c);
 	case REQUEST_LENGTH:
+		c->h->request.awaits_leave = false;
 		return c->h->request.search == SEARCH_PASSING ? take_searched(c) : take_length(c);
 	case REQUEST_CHUNKED:
+		c->h->request.awaits_leave = false;
 		return c->h->request.search == SEARCH_PASSING ? take_searched(c) : take_chunks(c);
 	case REQUEST_TUNNEL:
 		c->at = c->view.len;
@@ -322,6 +331,11 @@ static enum step take_part(struct call *c)
 	}
 }
 
+static bool is_in_body(const struct http *h)
+{
+	return h->request.phase == REQUEST_LENGTH || h->request.phase == REQUEST_CHUNKED;
+}
+
 enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, struct rddr_modify_result *result)
 {
 	struct call c = {.h = h, .view = {view->data, view->len}};
@@ -330,6 +344,7 @@ enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, 
 	while (step == STEP_ON && c.at < view->len)
 		step = take_part(&c);
 	result->consumed = c.at;
+	result->incomplete = is_in_body(h) && !h->request.awaits_leave;
 	if (c.dropped)
 		return RDDR_SEGMENTS;
 	/* What came before is as good as when it had come by itself. */

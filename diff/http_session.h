@@ -98,6 +98,7 @@ struct request {
 	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
 	size_t ahead_at;	 /* and how far, counted from the head's beginning */
 	bool said_continue;	 /* the client was given leave to send the body that is waited for */
+	bool awaits_leave;	 /* none of the body came, and the client may wait for leave to send it */
 	bool repeatable;	 /* may be sent again to an instance whose idle connection ends */
 };
 
@@ -151,6 +152,7 @@ struct http {
 	const struct rules_settings *settings;
 	unsigned n;
 	bool filter;
+	bool reports; /* nothing but instance 0's bytes goes to the client */
 	bool json;    /* bodies have to be JSON */
 	size_t limit; /* what a comparator may want to see at once */
 	size_t noise_run;

@@ -99,6 +99,8 @@ struct rddr_modify_result {
 	size_t size;	 /* of this structure, set by the host */
 	size_t consumed; /* bytes of the view that need not be shown again */
 	char why[160];	 /* with RDDR_REJECT: for log and evidence */
+	bool incomplete; /* behind what was consumed the lone end has not said all of a message: nobody can be expected
+			    to answer it */
 };
 
 enum rddr_denial_reason {
@@ -284,6 +286,14 @@ struct rddr_host {
 	 * session.
 	 */
 	int (*target)(struct rddr_session *s, const char *host, uint16_t port);
+	/*
+	 * In diff_traffic: the many have answered for good although the lone end has not said all of its request, and
+	 * this was its last one. Its connection is ended in order behind what it was answered. What it still says is
+	 * passed on to whoever takes it; what the many still say is dropped. The session ends when all of the request
+	 * is passed on (incomplete is false again), when nobody takes any of it, or when none of it moves for the
+	 * linger deadline. Nothing in report mode.
+	 */
+	void (*part)(struct rddr_session *s);
 };
 
 struct rddr_diff_create {

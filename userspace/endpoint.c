@@ -90,6 +90,7 @@ int rddr_endpoint_open(struct endpoint *ep, int fd, const struct watch *watch)
 	ep->writable = true;
 	ep->readable = ep->eof_ahead = false;
 	ep->broken = ep->end_sent = ep->torn = ep->erred = ep->crossed = ep->securing = false;
+	ep->sent_at = rddr_loop_now(loop_of(ep));
 	rddr_replay_opened(ep);
 	return 0;
 }
@@ -287,6 +288,7 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 		} else {
 			rddr_replay_sent(ep, (size_t)sent);
 			ep->passed += (uint64_t)sent;
+			ep->sent_at = rddr_loop_now(loop_of(ep));
 			total += (size_t)sent;
 			/* A record that was begun before may hold more than the parts do now. */
 			ep->writable = (size_t)sent >= bytes;

@@ -73,6 +73,7 @@ struct endpoint {
 	const struct tls_conf *tls_conf; /* NULL: in clear */
 	struct tls_end *tls;		 /* the transport's own */
 	size_t plain_left;		 /* of what is queued, bytes that still go out by the transport of before */
+	uint64_t sent_at;		 /* ms: when it last took anything, or was connected */
 };
 
 /* Whether the next byte for it has to wait for the leader. */

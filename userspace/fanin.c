@@ -65,6 +65,9 @@ static bool read_many(struct rddr_session *s)
 {
 	bool moved = false;
 
+	if (s->parting)
+		return rddr_upload_discard(s);
+
 	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
 		struct endpoint *ep = &s->many[i];
 
@@ -243,7 +246,7 @@ static void rest_at_neutral_point(struct rddr_session *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		struct endpoint *ep = &s->many[i];
 
-		bool over = ep->in.end != RDDR_END_OPEN || (s->rest_wanted & 1u << i);
+		bool over = ep->in.end != RDDR_END_OPEN || ep->broken || (s->rest_wanted & 1u << i);
 
 		if (ep->state == ENDPOINT_OPEN && over && present(ep) && !rddr_stream_unconsumed(&ep->in)) {
 			rddr_endpoint_rest(ep);
@@ -445,12 +448,14 @@ static bool judge(struct rddr_session *s, bool arrived)
 {
 	bool progressed = false;
 
+	if (s->parting)
+		return false;
 	arrived |= s->rejudge || (s->choked && !choked(s));
 	s->rejudge = false;
 	while (arrived && s->phase == SESSION_OPEN && is_judging(s) && !choked(s) && ask_plugin(s))
 		progressed = true;
 	s->choked = choked(s);
-	if (s->phase != SESSION_OPEN)
+	if (s->phase != SESSION_OPEN || s->parting)
 		return true;
 	if (s->failed || stuck(s)) {
 		give_up_judging(s);
@@ -473,6 +478,8 @@ void rddr_fanin_late(struct rddr_session *s)
 {
 	uint64_t since = s->waiting;
 
+	if (rddr_upload_excuses(s))
+		return;
 	if (held_up(s) || !name_the_late(s)) {
 		s->waiting = rddr_loop_now(s->worker->loop);
 		return;

@@ -148,6 +148,8 @@ static bool ask_plugin(struct rddr_session *s)
 		give_up(s, RDDR_DENIED_REJECTED, "bytes in clear came behind the request for TLS");
 		return false;
 	}
+	if (result.consumed)
+		rddr_upload_note(s, result.incomplete);
 	if (result.consumed && !s->gather)
 		s->neutral = false;
 	return result.consumed > 0;

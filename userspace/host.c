@@ -252,6 +252,7 @@ const struct rddr_host rddr_host_services = {
 	.offload = rddr_offload,
 	.conceal = host_conceal,
 	.finish = host_finish,
+	.part = rddr_upload_part,
 	.repeat = host_repeat,
 	.resend = rddr_replay_want,
 	.lead = host_lead,

@@ -40,6 +40,7 @@
 	X(replays, "reused connections that ended before their answer: dialled anew and sent everything again")        \
 	X(replays_refused, "such connections whose request may not be sent again")                                     \
 	X(refreshed, "idle connections dialled anew in front of a request that may not be sent again")                 \
+	X(uploads_cut, "instances that had answered and took nothing more of the request")                             \
 	X(dials, "dials begun")                                                                                        \
 	X(dial_refused, "dials refused")                                                                               \
 	X(dial_unreachable, "dials: unreachable")                                                                      \

@@ -19,7 +19,7 @@ static const struct segment *segments_of_const(const struct outq *q)
 static struct segment *append(struct outq *q)
 {
 	struct segment *s = segments_of(q);
-	uint32_t room = q->segments ? q->room : OUTQ_INLINE;
+	uint32_t room = q->room > OUTQ_INLINE ? q->room : OUTQ_INLINE;
 
 	if (q->first + q->n < room)
 		return &s[q->first + q->n++];
@@ -165,12 +165,12 @@ int rddr_outq_keep(struct outq *q, size_t len, struct outq *kept)
 int rddr_outq_prepend(struct outq *q, struct outq *front)
 {
 	const struct segment *first = segments_of_const(front) + front->first;
-	uint32_t n = front->n + q->n;
+	uint32_t n = front->n + q->n, room = n > OUTQ_INLINE ? n : OUTQ_INLINE;
 	struct segment *all;
 
 	if (!front->n)
 		return 0;
-	all = malloc(n * sizeof(*all));
+	all = malloc(room * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	memcpy(all, first, front->n * sizeof(*all));
@@ -180,7 +180,7 @@ int rddr_outq_prepend(struct outq *q, struct outq *front)
 	*q = (struct outq){
 		.segments = all,
 		.n = n,
-		.room = n,
+		.room = room,
 		.bytes = q->bytes + front->bytes,
 		.own = q->own + front->own,
 	};

@@ -78,6 +78,7 @@ static uint64_t next_deadline(const struct rddr_session *s)
 		earliest(&when, s->withheld + s->lead_time);
 	if (s->shaking)
 		earliest(&when, s->shaking + d->connect);
+	earliest(&when, rddr_upload_deadline(s));
 	return when;
 }
 
@@ -140,6 +141,10 @@ static void on_timer(void *ctx)
 	}
 	if (s->phase == SESSION_OPEN && s->shaking && now >= s->shaking + d->connect)
 		rddr_handshake_late_all(s);
+	if (s->phase == SESSION_OPEN && now >= rddr_upload_deadline(s)) {
+		rddr_upload_expired(s);
+		move_on(s);
+	}
 	if (s->phase == SESSION_OPEN && now >= s->active + d->idle) {
 		rddr_metrics_count(s->service->metrics, METRIC_idle_timeouts);
 		rddr_session_close(s, SESSION_END_IDLE);
@@ -397,18 +402,6 @@ static bool goes_on(const struct rddr_session *s)
 	return false;
 }
 
-/* Nobody listens to the lone end any more, which still sends. */
-static bool speaks_to_nobody(const struct rddr_session *s)
-{
-	if (!s->many_done || s->lone.out.bytes || !s->lone.end_sent)
-		return false;
-	for (unsigned i = 0; i < (rddr_session_reports(s) ? 1 : s->n); i++) {
-		if (s->many[i].state != ENDPOINT_CLOSED && !s->many[i].broken)
-			return false;
-	}
-	return true;
-}
-
 static void move_on(struct rddr_session *s)
 {
 	bool moved = true;
@@ -431,7 +424,9 @@ static void move_on(struct rddr_session *s)
 		rddr_session_close(s, SESSION_END_LONE_RESET);
 	else if (s->phase == SESSION_OPEN && (finished(s) || rddr_target_left_alone(s)))
 		rddr_session_close(s, SESSION_END_DONE);
-	else if (s->phase == SESSION_OPEN && speaks_to_nobody(s))
+	else if (s->phase == SESSION_OPEN && rddr_upload_over(s))
+		finish(s);
+	else if (s->phase == SESSION_OPEN && rddr_upload_to_nobody(s))
 		rddr_session_close(s, SESSION_END_MANY_RESET);
 	else if (s->phase == SESSION_OPEN && rddr_outgoing_is_over(s))
 		rddr_outgoing_settle(s);

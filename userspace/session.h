@@ -85,6 +85,9 @@ struct rddr_session {
 	bool failed;  /* memory ran out, or a plugin broke its contract */
 	bool patient; /* diff_traffic waits for none of the many */
 	bool finish_wanted; /* the plugin wants the session to end, with what was emitted */
+	bool owes;	    /* the lone end has not said all of its request */
+	bool framed;	    /* the plugin says so when it has not */
+	bool parting;	    /* the many have answered for good before it did */
 	bool rejudge;	    /* an instance was detached: what the others said is to be judged anew */
 
 	uint64_t begun, active; /* ms: when it began, when anything last happened */
@@ -99,6 +102,7 @@ struct rddr_session {
 	uint64_t call_offset; /* modify_traffic: the stream offset of its view, */
 	size_t call_len;      /* and its length; 0: not in modify_traffic */
 	uint64_t neutral_state;
+	uint64_t parted;	 /* ms: since when it is parting */
 	uint64_t neutral_since;	 /* ms */
 	uint32_t replaying;	 /* a bit for each instance that is dialled to be sent again what it was sent */
 	uint32_t resend;	 /* a bit for each instance that is to be, once the plugin's call is over */
@@ -197,6 +201,23 @@ static inline bool rddr_outgoing_is_over(const struct rddr_session *s)
 {
 	return s->gather && s->neutral && s->ops->opening;
 }
+/* ---- upload.c ---- */
+
+/* What modify_traffic said of the bytes that it has just passed on. */
+void rddr_upload_note(struct rddr_session *s, bool incomplete);
+/* host->part. */
+void rddr_upload_part(struct rddr_session *s);
+/* The skew deadline passed: true when nobody is late, because somebody was not sent everything before. */
+bool rddr_upload_excuses(struct rddr_session *s);
+/* When somebody will have taken nothing for too long, ms; UINT64_MAX: nobody waits for that. */
+uint64_t rddr_upload_deadline(const struct rddr_session *s);
+void rddr_upload_expired(struct rddr_session *s);
+/* All have answered for good, and nobody is to be sent anything more. */
+bool rddr_upload_over(const struct rddr_session *s);
+/* Nobody listens to the lone end any more, which still sends. */
+bool rddr_upload_to_nobody(const struct rddr_session *s);
+/* Reads what the many say behind their answers, and throws it away. True when there was anything. */
+bool rddr_upload_discard(struct rddr_session *s);
 
 /* ---- fanout.c ---- */
 

@@ -114,8 +114,22 @@ struct race {
 	unsigned times; /* how often */
 };
 
+struct text {
+	char bytes[4 * (BODY + 200)];
+	size_t len;
+};
+
+static void add(struct text *t, const char *text)
+{
+	size_t len = strlen(text);
+
+	assert_true(t->len + len <= sizeof(t->bytes));
+	memcpy(t->bytes + t->len, text, len);
+	t->len += len;
+}
+
 /* One exchange, then the second request, which servers drop; who drops it no more often than may be answers. */
-static void cast(const struct race *r, struct play *p, char heard[3][4096 + BODY])
+static void cast(const struct race *r, struct play *p, struct text heard[3])
 {
 	const char *first = GET("a");
 	size_t len = strlen(r->second);
@@ -128,22 +142,23 @@ static void cast(const struct race *r, struct play *p, char heard[3][4096 + BODY
 		struct end *e = &p->server[i];
 		size_t sum = strlen(first);
 
-		strcpy(heard[i], first);
+		heard[i].len = 0;
+		add(&heard[i], first);
 		does(e, ACT_HEAR, sum);
 		says_text(e, ONE);
 		for (unsigned k = 0; (r->who >> i & 1) && k < r->times; k++) {
 			drops(e, r->how, len, sum + len);
 			if (r->how == UNREAD)
 				continue;
-			strcat(heard[i], r->second);
+			add(&heard[i], r->second);
 			sum += len;
 		}
 		does(e, ACT_HEAR, sum + len);
 		says_text(e, TWO);
 		does(e, ACT_HEAR_END, 0);
 		does(e, ACT_CLOSE, 0);
-		strcat(heard[i], r->second);
-		expects(e, heard[i], strlen(heard[i]));
+		add(&heard[i], r->second);
+		expects(e, heard[i].bytes, heard[i].len);
 	}
 }
 
@@ -151,7 +166,7 @@ static void cast(const struct race *r, struct play *p, char heard[3][4096 + BODY
 static void survives(const struct race *r)
 {
 	static const char answers[] = ONE TWO;
-	char heard[3][4096 + BODY];
+	struct text heard[3];
 	uint64_t replays = counter(r->service, "replays"), denied = counter(r->service, "denied"),
 		 reported = counter(r->service, "reported");
 	struct play p;
@@ -259,7 +274,7 @@ static void is_denied(const struct race *r, const char *reason, unsigned replays
 {
 	uint64_t again = counter(r->service, "replays"), not_again = counter(r->service, "replays_refused");
 	const struct expected e = {"deny", reason, -1, -2, NULL};
-	char heard[3][4096 + BODY];
+	struct text heard[3];
 	struct play p;
 
 	cast(r, &p, heard);
@@ -305,7 +320,7 @@ static void when_it_cannot_be_reached(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		const struct race r = {"web", GET("b"), READ, 1u << i, 1};
 		const struct expected e = {"deny", "missing", -1, -2, "refused"};
-		char heard[3][4096 + BODY];
+		struct text heard[3];
 		struct play p;
 
 		cast(&r, &p, heard);
@@ -325,7 +340,7 @@ static void the_deadline_waits_for_the_dial(void **state)
 {
 	static const char answers[] = ONE TWO;
 	const struct race r = {"skewed", GET("b"), READ, 2, 1};
-	char heard[3][4096 + BODY];
+	struct text heard[3];
 	uint64_t until;
 	struct play p;
 

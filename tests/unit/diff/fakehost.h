@@ -48,6 +48,7 @@ struct rddr_session {
 	size_t released; /* of them released */
 	size_t modified; /* where the plugin's segments have got to */
 	bool in_diff, in_modify, in_denial;
+	bool parted;
 	bool may_repeat, may_not_repeat; /* what the last call of modify_traffic said; whether any said no */
 	bool holds;			 /* modify_traffic wants the many to say more */
 	unsigned neutrals, answers, logs, calls;
@@ -221,6 +222,12 @@ static inline bool fake_resend(struct rddr_session *s, unsigned instance)
 	return false;
 }
 
+static inline void fake_part(struct rddr_session *s)
+{
+	fake_need(s->in_diff, "parts out of place");
+	s->parted = true;
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -240,6 +247,7 @@ static const struct rddr_host fake_host = {
 	.finish = fake_finish,
 	.repeat = fake_repeat,
 	.resend = fake_resend,
+	.part = fake_part,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
