@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib
+load lib-tls
 
 LINES_JS="$RDDR_ROOT/tests/apps/outgoing/lines.js"
 
@@ -189,4 +190,39 @@ last() { ctl --json evidence --limit 1 | jq -r ".evidence[0] | $1"; }
 	done
 	[[ $(wc -l <"$RDDR_TMP/written") == 10 ]]
 	[[ $(counter outgoing-127.0.0.1-7100 groups) == 5 && $(counter outgoing-127.0.0.1-7100 denied) == 0 ]]
+}
+
+@test "over TLS on both sides, in the listening form; who does not get through the handshake is nobody's partner" {
+	pki
+	: >"$RDDR_TMP/written"
+	spawn backend g env TLS_CHAIN="$PKI/inst.pem" TLS_KEY="$PKI/inst.key" node "$LINES_JS" serve 127.0.0.1 7100 "$RDDR_TMP/written"
+	wait_tcp g 127.0.0.1 7100
+	cat >"$RDDR_TMP/tls.yaml" <<-END
+		evidence: { file: $RDDR_TMP/evidence.jsonl }
+		workers: 2
+		services:
+		  lines:
+		    direction: outgoing
+		    instances: [ { listen: "127.0.0.1:7011" }, { listen: "127.0.0.1:7012" }, { listen: "127.0.0.1:7013" } ]
+		    backend: { chainer: directed, remote: "127.0.0.1:7100" }
+		    tls:
+		      lone: { ca: $PKI/ca.pem, server-name: inst.test }
+		      many: { certificates: { chain: $PKI/shop.pem, key: $PKI/shop.key } }
+		    deadlines: { connect: 10s, skew: 20s, idle: 60s }
+		    gather: { partner: 10s }
+	END
+	start_rddrd "$RDDR_TMP/tls.yaml"
+	for i in 0 1 2; do
+		spawn "client-$i" g env TLS_CA="$PKI/ca.pem" TLS_NAME=shop.test node "$LINES_JS" write 127.0.0.1 "701$((i + 1))" first second
+	done
+	ended
+	all_said $'got first\ngot second'
+	[[ $(written) == "127.0.0.1 first"$'\n'"127.0.0.1 second" ]]
+	[[ $(counter lines tls_handshakes) == 4 && $(counter lines denied) == 0 ]]
+	# In clear.
+	rm -f "$RDDR_TMP/client-0.log"
+	spawn client-0 g node "$LINES_JS" write 127.0.0.1 7011 clear
+	wait_for "the end" 30 grep -q "error" "$RDDR_TMP/client-0.log"
+	(($(counter lines tls_failed) >= 1))
+	[[ $(counter lines groups) == 1 ]]
 }

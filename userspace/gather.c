@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gather_own.h"
+#include "handshake.h"
 #include "log.h"
 #include "metrics.h"
 #include "own.h"
@@ -57,14 +58,25 @@ static struct rddr_session *new_park(struct worker *w, struct config *config, st
 /* Connections of before a reload and of after it meet: the youngest config counts for all that come together. */
 static void use_config(struct gather *g, struct config *config, struct service *service)
 {
+	struct gather_list *const lists[] = {&g->shaking, &g->quiet, &g->waiting, &g->unseen};
+	struct config *old = g->config;
+
 	if (g->service == service)
 		return;
-	struct config *old = g->config;
 
 	g->config = rddr_config_get(config);
 	g->service = service;
 	g->park->config = config;
 	g->park->service = service;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		for (struct gather_end *end = lists[i]->first, *next; end; end = next) {
+			next = end->next;
+			end->ep.tls_conf = service->tls_many;
+			/* What it began with is not there any more. */
+			if (end->ep.shaking && !service->tls_many)
+				rddr_gather_drop(end, true);
+		}
+	}
 	rddr_config_put(&old);
 }
 
@@ -114,7 +126,8 @@ static struct gather *gather_for(struct worker *w, struct config *config, struct
 
 static bool is_empty(const struct gather *g)
 {
-	return !g->sessions && !g->spares && !g->quiet.first && !g->waiting.first && !g->unseen.first;
+	return !g->sessions && !g->spares && !g->shaking.first && !g->quiet.first && !g->waiting.first &&
+	       !g->unseen.first;
 }
 
 /* With the last connection the gather goes, too. */
@@ -163,6 +176,8 @@ static void arm(struct gather *g)
 
 	if (g->gone)
 		return;
+	if (g->shaking.first)
+		earliest(&when, g->shaking.first->since + g->service->deadlines.connect);
 	if (g->quiet.first)
 		earliest(&when, g->quiet.first->since + quiet_ms(g));
 	if (g->waiting.first)
@@ -200,6 +215,10 @@ static void on_end(void *ctx, unsigned events)
 	struct gather *g = end->gather;
 
 	rddr_endpoint_note(&end->ep, events);
+	if (end->ep.shaking && !rddr_gather_shake(end)) {
+		arm(g);
+		return;
+	}
 	if (end->ep.out.bytes)
 		rddr_endpoint_flush(&end->ep);
 	rddr_gather_look(end);
@@ -225,6 +244,8 @@ static void on_timer(void *ctx)
 	struct gather *g = ctx;
 	uint64_t now = rddr_loop_now(g->worker->loop);
 
+	while (!g->gone && g->shaking.first && now >= g->shaking.first->since + g->service->deadlines.connect)
+		rddr_gather_shake_late(g->shaking.first);
 	while (!g->gone && g->quiet.first && now >= g->quiet.first->since + quiet_ms(g)) {
 		if (rddr_gather_by_exchange(g))
 			rddr_gather_drop(g->quiet.first, false);
@@ -313,6 +334,7 @@ static struct gather_end *new_end(struct gather *g, unsigned instance, const str
 	end->instance = instance;
 	end->since = rddr_loop_now(g->worker->loop);
 	rddr_endpoint_init(&end->ep, g->park, transport, &g->park->lone.in);
+	end->ep.tls_conf = g->service->tls_many;
 	g->count[instance]++;
 	return end;
 }
@@ -388,6 +410,8 @@ static void take_in(struct worker *w, const struct arrival *a)
 		rddr_metrics_count(a->service->metrics, METRIC_gather_full);
 	else
 		end = new_end(g, a->instance, &rddr_transport_tcp);
+	if (end)
+		rddr_handshake_accept(&end->ep, end->ep.tls_conf);
 	if (!end || rddr_endpoint_open(&end->ep, a->fd, NULL) < 0) {
 		if (end) {
 			g->count[a->instance]--;
@@ -401,7 +425,9 @@ static void take_in(struct worker *w, const struct arrival *a)
 	w->fds_used++;
 	end->ep.dial.remote = a->client;
 	rddr_loop_retarget(w->loop, &end->ep.watch, on_end, end);
-	rddr_gather_list_put(end, &g->quiet);
+	rddr_gather_list_put(end, end->ep.shaking ? &g->shaking : &g->quiet);
+	if (end->ep.shaking && rddr_gather_shake(end))
+		rddr_gather_look(end);
 	arm(g);
 }
 
@@ -489,6 +515,7 @@ static void drop_all(struct gather_list *list)
 
 static void close_idle(struct gather *g)
 {
+	drop_all(&g->shaking);
 	drop_all(&g->quiet);
 	while (g->spares)
 		rddr_gather_spare_drop(g->spares);

@@ -62,8 +62,9 @@ struct gather {
 	unsigned n;
 	bool gone; /* waits for the end of the batch */
 
-	/* Ends that say nothing, that wait for their partners, and that are to be looked at in the next batch. */
-	struct gather_list quiet, waiting, unseen;
+	/* Ends that agree on TLS first, that say nothing, that wait for their partners, and that are to be looked at in
+	 * the next batch. */
+	struct gather_list shaking, quiet, waiting, unseen;
 	unsigned count[RDDR_MAX_INSTANCES];
 	struct bucket *chains[GATHER_CHAINS];
 	struct gather_spare *spares, *oldest_spare;
@@ -94,6 +95,10 @@ void rddr_gather_spare_free(struct gather_spare *spare);
 void rddr_gather_spare_drop(struct gather_spare *spare);
 /* Closes with a reset, counted and recorded. */
 void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why);
+
+/* Goes on agreeing on TLS. True: bytes may flow now; false: it waits, or it failed and is gone. */
+bool rddr_gather_shake(struct gather_end *end);
+void rddr_gather_shake_late(struct gather_end *end);
 
 /* ---- gather_match.c ---- */
 

@@ -3,6 +3,7 @@
  * gather_spare.c - what a gather does besides: it keeps connections to the backend for the next group, and refuses
  * those of the instances that found no partner.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "evidence.h"
@@ -134,4 +135,44 @@ void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, 
 		rddr_metrics_count(metrics, METRIC_denied_rejected);
 	rddr_metrics_count(metrics, METRIC_denied);
 	rddr_gather_drop(end, true);
+}
+
+/* ---- agreeing on TLS ---- */
+
+static void shake_failed(struct gather_end *end)
+{
+	char client[RDDR_ADDR_TEXT];
+
+	log_info("gather: handshake failed service=%s instance=%s client=%s why=\"%s\"", end->gather->service->name,
+		 end->gather->service->instances[end->instance].name,
+		 rddr_addr_format(&end->ep.dial.remote, client, sizeof(client)), end->ep.transport->why(&end->ep));
+	rddr_gather_drop(end, true);
+}
+
+bool rddr_gather_shake(struct gather_end *end)
+{
+	struct endpoint *ep = &end->ep;
+	int r = ep->transport->shake(ep);
+
+	if (r == -EAGAIN) {
+		ep->readable = ep->writable = false;
+		return false;
+	}
+	if (r < 0) {
+		shake_failed(end);
+		return false;
+	}
+	ep->shaking = false;
+	/* The last flight may have had bytes behind it. */
+	ep->readable = ep->writable = true;
+	rddr_gather_list_take(end);
+	end->since = rddr_loop_now(end->gather->worker->loop);
+	rddr_gather_list_put(end, &end->gather->quiet);
+	return true;
+}
+
+void rddr_gather_shake_late(struct gather_end *end)
+{
+	end->ep.transport->late(&end->ep);
+	shake_failed(end);
 }

@@ -27,6 +27,11 @@ static void prepare(struct endpoint *ep, const struct tls_conf *conf)
 		ep->transport = ep->first_transport = &rddr_transport_tls;
 }
 
+void rddr_handshake_accept(struct endpoint *ep, const struct tls_conf *conf)
+{
+	prepare(ep, conf);
+}
+
 void rddr_handshake_prepare(struct rddr_session *s)
 {
 	const struct service *service = s->service;

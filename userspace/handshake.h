@@ -15,9 +15,13 @@
 
 struct endpoint;
 struct rddr_session;
+struct tls_conf;
 
 /* Gives every end of a new session the transport that the config has for it. */
 void rddr_handshake_prepare(struct rddr_session *s);
+
+/* Gives an end that is no session's yet the transport that it is accepted with. conf may be NULL. */
+void rddr_handshake_accept(struct endpoint *ep, const struct tls_conf *conf);
 
 /* An end that is shaking begins with it. May close the session. */
 void rddr_handshake_begin(struct endpoint *ep);
