@@ -128,7 +128,7 @@ last() { ctl --json evidence --limit 1 | jq -r ".evidence[0] | $1"; }
 	instance 2 "$BACKEND4" same "keep it"
 	ended
 	[[ $(last '.minority') == two ]]
-	! grep -qE 'house|keep|sell' "$RDDR_TMP/written"
+	run ! grep -qE 'house|keep|sell' "$RDDR_TMP/written"
 	[[ $(grep -c ' same$' "$RDDR_TMP/written") == 1 ]]
 
 	sed -i 's/^    direction: outgoing/&\n    enforcing: false/' "$RDDR_TMP/rddr.yaml"

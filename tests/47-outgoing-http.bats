@@ -101,8 +101,8 @@ once() {
 	[[ $output == "good 6" ]]
 	run drive 107 1 1
 	[[ $output == *"wrong 107"* ]]
-	! grep -q "stolen" "$RDDR_TMP/written"
-	! grep -q " 107 " "$RDDR_TMP/written"
+	run ! grep -q "stolen" "$RDDR_TMP/written"
+	run ! grep -q " 107 " "$RDDR_TMP/written"
 	(($(counter back denied) >= 1))
 	grep -q stolen "$RDDR_TMP/evidence.jsonl"
 	run drive 108 9 9
@@ -115,6 +115,6 @@ once() {
 	echo "$output"
 	[[ $output == "good 1" ]]
 	grep -q " 117 value-117" "$RDDR_TMP/written"
-	! grep -q "stolen" "$RDDR_TMP/written"
+	run ! grep -q "stolen" "$RDDR_TMP/written"
 	(($(counter back reported) >= 1))
 }

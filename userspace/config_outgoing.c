@@ -302,12 +302,13 @@ static void read_original_ports(struct reader *r, const struct node *node, const
 static void read_original_protocol(struct reader *r, const struct node *node, const struct place *place,
 				   const struct field *field, void *base)
 {
-	static const struct word protocols[] = {{"tcp", 0, false}, {"ssl", 1, true}, {NULL, 0, false}};
-	int protocol;
+	static const struct word protocols[] = {{"tcp", 0, false}, {"ssl", 1, false}, {NULL, 0, false}};
+	int protocol = 0;
 
 	(void)field;
-	(void)base;
-	rddr_config_read_word(r, node, place, protocols, &protocol);
+	if (rddr_config_read_word(r, node, place, protocols, &protocol) && protocol)
+		rddr_config_tls_original(r, ((struct original *)base)->service, "outgoing-proxies.protocol",
+					 node->mark);
 }
 
 static void read_original_class(struct reader *r, const struct node *node, const struct place *place,

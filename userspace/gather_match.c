@@ -135,7 +135,8 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 	};
 	struct rddr_opening_result result = {.size = sizeof(result)};
 
-	switch (g->service->ops->opening(&opening, &result)) {
+	enum rddr_opens opens = g->service->ops->opening(&opening, &result);
+	switch (opens) {
 	case RDDR_OPENS:
 		match(end, result.key, result.loose);
 		return;

@@ -124,13 +124,16 @@ static void test_original(void **state)
 				     "outgoing-proxies:\n"
 				     "  '127.0.0.1:5432': {host: 127.0.0.1, ports: [1, 2, 3], protocol: tcp,\n"
 				     "    diff-class: http, diff-params: {a: 1}, enforcing: False}\n"
-				     "  '[::1]:5432': {host: 127.0.0.1, ports: [4, 5, 6]}\n");
+				     "  '[::1]:5432': {host: 127.0.0.1, ports: [4, 5, 6], protocol: ssl}\n");
 	const struct service *s = c->services[1];
 
 	(void)state;
 	assert_int_equal(c->n_services, 3);
 	assert_string_equal(s->name, "outgoing-127.0.0.1-5432");
 	assert_string_equal(c->services[2]->name, "outgoing----1--5432");
+	assert_null(s->tls_lone);
+	assert_non_null(c->services[2]->tls_lone);
+	assert_non_null(c->services[2]->tls_many);
 	assert_int_equal(s->direction, RDDR_OUTGOING);
 	assert_true(s->filter);
 	assert_false(s->enforcing);
