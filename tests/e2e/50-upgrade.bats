@@ -28,7 +28,7 @@ asked() { counter web80 sessions; }
 	spawn long c wrk -t 1 -c 4 -d 12s --timeout 20s http://10.0.2.2/
 	wait_for "traffic" 30 bash -c "(( \$(rddrctl --json counters | jq .services.web80.sessions) > 50 ))"
 	dpkg --install "$DEBS"/next.deb
-	[[ $(main_pid) != "$pid" && $(main_pid) != 0 ]]
+	[[ $(main_pid) =~ ^[0-9]+$ && $(main_pid) != "$pid" ]]
 	systemctl --quiet is-active rddrd.service
 	alive short
 	alive long

@@ -63,7 +63,8 @@ begin() {
 }
 finish() { systemctl stop rddrd.service rddr-steer.service; }
 steered() { [[ $(ctl --json status | jq -r .steering.state) == attached ]]; }
-main_pid() { systemctl show -P MainPID rddrd.service; }
+# Fails when there is none: 0 would be whoever asks.
+main_pid() { systemctl show -P MainPID rddrd.service | grep -v '^0$'; }
 
 # What attaching could leave changed, as text.
 host_snapshot() {
