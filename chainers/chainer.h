@@ -90,6 +90,12 @@ struct chainer_conf {
 	uint32_t down_for;     /* ms that a host that failed is passed over; 0: the default */
 	uint32_t attempts; /* the most hosts that one dial tries, counting again what is tried twice; 0: the default */
 	bool rotate;	   /* each dial begins with the next host */
+	struct {
+		uint32_t interval, timeout; /* ms; interval 0: hosts are not asked */
+		uint32_t fails;		    /* in a row that make a host count as down */
+		uint32_t status;	    /* of the answer; 0: any from 200 to 399 */
+		char *http;		    /* the path to GET, owned; NULL: a connection is enough */
+	} check;
 };
 
 /* The daemon's own listeners, never dialled; wildcards too, '::' for IPv6 alone. */

@@ -113,7 +113,7 @@ static int check_hosts(const struct chainer_conf *conf, char *err, size_t errlen
 	} keys[] = {
 		{"hosts", conf->n_hosts},     {"host-timeout", conf->host_timeout && !conf->ops->wants_target},
 		{"down-for", conf->down_for}, {"attempts", conf->attempts},
-		{"rotate", conf->rotate},
+		{"rotate", conf->rotate},     {"check", conf->check.interval},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys) && !conf->ops->has_hosts; i++) {
@@ -154,6 +154,8 @@ void rddr_chainer_conf_clear(struct chainer_conf *conf)
 	for (unsigned i = 0; i < conf->n_hosts; i++)
 		rddr_hosts_put(&conf->hosts[i].state);
 	rddr_hosts_ring_put(&conf->ring);
+	free(conf->check.http);
+	conf->check.http = NULL;
 	free(conf->hosts);
 	conf->hosts = NULL;
 	conf->n_hosts = 0;

@@ -181,3 +181,33 @@ servers() {
 	(($(counter shop hosts_failed) >= 1 && $(counter shop hosts_failed) <= 20))
 	[[ $(grep -c 'failover: host down' "$RDDR_TMP/rddrd.log") == 1 ]]
 }
+
+@test "active checks: by connecting and by status, from the gateway's own address; a host that comes back is used again" {
+	# shellcheck disable=SC2016 # nginx's variables
+	start_nginx 0 --page "server 0" --conf 'location = /health { if (-f $document_root/sick) { return 503; } return 200 "fine\n"; }'
+	start_nginx 1 --page "server 1"
+	with_hosts "check: { interval: 200ms, timeout: 5s, fails: 1, http: /health, status: 200 }" 10.0.2.2:80 10.0.3.2:80
+	# shellcheck disable=SC2317 # wait_for calls it
+	failing() { [[ $(hosts shop 'select(.check_fails).address' | xargs) == "$1" ]]; }
+	# The second has no such page.
+	wait_for "the check of server 1 to fail" 30 failing 10.0.3.2:80
+	[[ $(get) == "server 0" ]]
+	access_log 0 | grep -q '^10.0.2.1:.*"GET /health HTTP/1.0" 200'
+	touch "$RDDR_TMP/s0/www/sick"
+	wait_for "both to fail" 30 failing "10.0.2.2:80 10.0.3.2:80"
+	# With nothing better left, they are dialled all the same.
+	[[ $(get) == "server "* ]]
+	rm "$RDDR_TMP/s0/www/sick"
+	wait_for "server 0 to be back" 30 failing 10.0.3.2:80
+	[[ $(get) == "server 0" ]]
+	grep -q 'checker: host down host=10.0.2.2:80 why="status 503"' "$RDDR_TMP/rddrd.log"
+	grep -q 'checker: host up host=10.0.2.2:80 why="status 200"' "$RDDR_TMP/rddrd.log"
+
+	sed -i 's/, http: .health, status: 200//' "$RDDR_TMP/rddr.yaml"
+	ctl reload
+	wait_for "nobody to fail" 30 failing ""
+	stop_nginx 0
+	wait_for "server 0 to fail" 30 failing 10.0.2.2:80
+	# No session has found that out.
+	[[ $(get) == "server 1" && $(counter shop hosts_failed) == 0 ]]
+}

@@ -141,6 +141,49 @@ static void read_tls(struct reader *r, const struct node *node, const struct pla
 	(void)base;
 }
 
+static void read_check_path(struct reader *r, const struct node *node, const struct place *place,
+			    const struct field *field, void *base)
+{
+	const char *text = rddr_config_read_text(r, node, place, 500);
+	struct chainer_conf *conf = &((struct instance *)base)->chainer;
+
+	(void)field;
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++) {
+		if (*text == '/' && *c > ' ' && *c < 0x7f)
+			continue;
+		rddr_config_read_fault(r, node->mark, place, "wants a path that begins with '/', without blanks");
+		return;
+	}
+	free(conf->check.http);
+	conf->check.http = strdup(text);
+	r->oom = r->oom || !conf->check.http;
+}
+
+static void read_check(struct reader *r, const struct node *node, const struct place *place, const struct field *field,
+		       void *base)
+{
+	static const struct bounds intervals = {100, 3600 * 1000}, waits = {10, 60 * 1000}, fails = {1, 100},
+				   statuses = {100, 599};
+	static const struct field fields[] = {
+		{"interval", rddr_config_read_duration, offsetof(struct instance, chainer.check.interval), &intervals,
+		 false},
+		{"timeout", rddr_config_read_duration, offsetof(struct instance, chainer.check.timeout), &waits, false},
+		{"fails", rddr_config_read_u32, offsetof(struct instance, chainer.check.fails), &fails, false},
+		{"http", read_check_path, 0, NULL, false},
+		{"status", rddr_config_read_u32, offsetof(struct instance, chainer.check.status), &statuses, false},
+	};
+	struct chainer_conf *conf = &((struct instance *)base)->chainer;
+
+	(void)field;
+	conf->check.interval = 5000;
+	conf->check.timeout = 1000;
+	conf->check.fails = 2;
+	if (rddr_config_read_mapping(r, node, place, FIELDS(fields), base) && conf->check.status && !conf->check.http)
+		rddr_config_read_fault(r, node->mark, place, "status: only with http");
+}
+
 static const struct bounds ports = {1, UINT16_MAX}, timeouts = {10, 600 * 1000}, downs = {1000, 24 * 3600 * 1000},
 			   attempts = {1, 1000};
 
@@ -155,6 +198,7 @@ static const struct field instance_fields[] = {
 	{"down-for", rddr_config_read_duration, offsetof(struct instance, chainer.down_for), &downs, false},
 	{"attempts", rddr_config_read_u32, offsetof(struct instance, chainer.attempts), &attempts, false},
 	{"rotate", rddr_config_read_bool, offsetof(struct instance, chainer.rotate), NULL, false},
+	{"check", read_check, 0, NULL, false},
 	{"send-proxy", read_send_proxy, 0, NULL, false},
 	{"forge-addr", rddr_config_read_bool, offsetof(struct instance, chainer.forge_addr), NULL, false},
 	{"forge-port", read_forge_port, 0, NULL, false},

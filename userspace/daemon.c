@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "checker.h"
 #include "control.h"
 #include "evidence.h"
 #include "log.h"
@@ -426,6 +427,8 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 		r = begin_workers(d);
 	if (r == 0)
 		r = begin_traffic(d);
+	if (r == 0)
+		r = rddr_checker_new(d->loop, d->config, &d->checker);
 	if (r == 0 && *control_path(d))
 		r = rddr_commands_begin(d, control_path(d));
 	return r;
@@ -445,6 +448,7 @@ void rddr_daemon_end(struct daemon *d)
 	/* Before the loops that its jobs come back to. */
 	rddr_offload_stop(d->offload);
 	rddr_resolver_free(&d->resolver);
+	rddr_checker_free(&d->checker);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_stop(d->workers[w]);
 	for (unsigned w = 0; w < d->n_workers; w++)

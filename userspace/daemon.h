@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "worker.h"
 
+struct checker;
 struct control;
 struct resolver;
 struct plugin;
@@ -51,6 +52,7 @@ struct daemon {
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct resolver *resolver;
+	struct checker *checker; /* of this config's hosts */
 	struct offload *offload; /* the workers' sessions compute there */
 
 	struct daemon_socket *sockets;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checker.h"
 #include "daemon.h"
 #include "evidence.h"
 #include "log.h"
@@ -60,6 +61,9 @@ static const char *use(struct daemon *d, struct reload *r)
 		if (rddr_worker_set_config(d->workers[w], d->config) < 0)
 			return "out of memory";
 	}
+	rddr_checker_free(&d->checker);
+	if (rddr_checker_new(d->loop, d->config, &d->checker) < 0)
+		log_error("reload: hosts are not checked: out of memory");
 	if (rddr_daemon_listen(d) < 0)
 		log_error("reload: not every service listens (see above)");
 	if (rddr_daemon_barrier(d, publish) < 0)
