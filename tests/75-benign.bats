@@ -14,7 +14,7 @@ setup() {
 teardown() { topology_down; }
 
 @test "50,000 benign requests, parallel, with keep-alive: no denial" {
-	local requests=$((50000 / RDDR_LOAD_SCALE)) bound=$((480 * RDDR_PATIENCE))
+	local requests=$((50000 / RDDR_LOAD_SCALE)) bound=$((560 * RDDR_PATIENCE))
 	site_nginx site-0 7001 "$RDDR_TMP/site" 1
 	site_nginx site-1 7002 "$RDDR_TMP/site" 3
 	site_apache site-2 7003 "$RDDR_TMP/site" 2
