@@ -30,6 +30,8 @@ static int create(const struct rddr_diff_create *args, void **state)
 	s->params = params;
 	s->n = args->instances;
 	s->filter = args->do_filter;
+	s->reports = args->reports;
+	s->reports = args->reports;
 	s->leading = s->n > 1 && !params->parallel;
 	s->limit = args->limit;
 	s->keys = s->host->table(s->handle, "postgres-keys", KEYS);
@@ -62,6 +64,24 @@ static void destroy(void *state)
 	free(s);
 }
 
+/* Report mode: a byte from each. */
+static enum rddr_verdict answers_to_encryption(struct pg_session *s, struct pg_call *call)
+{
+	for (unsigned i = 0; i < call->n; i++) {
+		const struct rddr_view *v = &call->views[i];
+
+		if (pg_present(call, i) && !v->len)
+			return RDDR_WAIT;
+		if (pg_present(call, i) && v->data[0] != 'N')
+			return rddr_pg_find(s, call, i, i == 0 && call->n > 1,
+					    "it agrees to encryption, which hides what follows");
+	}
+	for (unsigned i = 0; i < call->n; i++)
+		call->result->consumed[i] = pg_present(call, i);
+	s->asked_encryption = false;
+	return RDDR_AGREE;
+}
+
 static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[], unsigned n,
 				      struct rddr_diff_result *result)
 {
@@ -70,6 +90,9 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 
 	if (!s->params->redact)
 		rddr_pg_auth_reveal(s->auth);
+	/* The client may have gone on when instance 0 answered. */
+	if (s->asked_encryption)
+		return answers_to_encryption(s, &call);
 	switch ((enum pg_phase)s->phase) {
 	case PG_PHASE_LOGIN:
 		return rddr_pg_startup(s, &call);

@@ -193,6 +193,23 @@ static enum rddr_verdict bad_length(struct pg_session *s, struct pg_call *call, 
 			    rest.data[0], (int)pg_u32(rest.data + 1));
 }
 
+/* Some are silent. An instance that says why it goes, and goes, does not wait for the others to go too. */
+static enum rddr_verdict last_words(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
+{
+	for (unsigned i = 0; i < call->n; i++) {
+		const struct slice rest = pg_rest(call, i);
+
+		if (!pg_present(call, i) || call->views[i].end == RDDR_END_OPEN || rest.len < PG_HEADER ||
+		    m[i].type != 'E' || !m[i].complete)
+			continue;
+		struct slice code = rddr_pg_error_field(m[i].body, 'C');
+
+		return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "it ended with an error (%.*s), the others did not",
+				    (int)(code.len < 5 ? code.len : 5), (const char *)code.data);
+	}
+	return RDDR_WAIT;
+}
+
 /* Looks at what each view begins with. RDDR_AGREE: all have a message, and none of them may come anywhere. */
 static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struct pg_message m[], bool *took)
 {
@@ -218,11 +235,10 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 	}
 	if (ended < call->n && pg_rest(call, ended).len)
 		return rddr_pg_find(s, call, ended, ended == 0 && s->n > 1, "it ended in the middle of a message");
-	if (waiting) {
-		if (ended < call->n && speaking < call->n)
-			return rddr_pg_find(s, call, ended, speaking, "it ended, and the other goes on");
-		return RDDR_WAIT;
-	}
+	if (waiting && ended < call->n && speaking < call->n)
+		return rddr_pg_find(s, call, ended, speaking, "it ended, and the other goes on");
+	if (waiting)
+		return last_words(s, call, m);
 	for (unsigned i = 0; i < call->n; i++) {
 		if (!pg_present(call, i) || rddr_pg_kind_of_answer(m[i].type) != PG_APART)
 			continue;
@@ -345,7 +361,7 @@ static enum rddr_verdict end_rows(struct pg_session *s, struct pg_call *call, co
 	unsigned i, k;
 
 	for (unsigned j = 0; j < call->n; j++) {
-		if (pg_present(call, j) && m[j].type == 'D')
+		if (pg_present(call, j) && m[j].type == 'D' && m[j].whole <= s->limit)
 			return RDDR_WAIT;
 	}
 	if (!rddr_pg_bag_balanced(s, &i, &k))
@@ -371,9 +387,10 @@ static enum rddr_verdict step(struct pg_session *s, struct pg_call *call, bool *
 	verdict = heads(s, call, m, took);
 	if (verdict != RDDR_AGREE || *took)
 		return verdict;
-	verdict = of_one_type(s, call, m);
-	if (verdict == RDDR_AGREE && !rddr_pg_bag_empty(s))
+	if (s->params->unordered && s->n > 1)
 		verdict = end_rows(s, call, m);
+	if (verdict == RDDR_AGREE)
+		verdict = of_one_type(s, call, m);
 	if (verdict == RDDR_AGREE)
 		verdict = wholly(s, call, m);
 	if (verdict == RDDR_AGREE && !s->piece_left)
@@ -384,6 +401,8 @@ static enum rddr_verdict step(struct pg_session *s, struct pg_call *call, bool *
 
 enum rddr_verdict rddr_pg_answer(struct pg_session *s, struct pg_call *call)
 {
+	for (unsigned i = 0; i < call->n; i++)
+		s->ended |= call->views[i].end == RDDR_END_ENDED || call->views[i].end == RDDR_END_RESET;
 	for (;;) {
 		bool took = false;
 		enum rddr_verdict verdict = step(s, call, &took);
@@ -393,5 +412,5 @@ enum rddr_verdict rddr_pg_answer(struct pg_session *s, struct pg_call *call)
 		if (!took)
 			break;
 	}
-	return call->at[0] ? RDDR_AGREE : RDDR_WAIT;
+	return rddr_pg_moved(call);
 }

@@ -21,7 +21,12 @@ bool rddr_pg_cancel_remember(struct pg_session *s)
 
 	for (unsigned i = 0; i < s->n; i++)
 		memcpy(all + (size_t)8 * i, s->instance[i].key, 8);
-	memcpy(s->client_key, s->instance[0].key, 4);
+	memcpy(s->client_key, s->instance[0].key, 8);
+	if (s->reports) {
+		/* The client was told by instance 0. */
+		s->keyed = s->host->table_put(s->keys, s->client_key, 8, all, (size_t)8 * s->n, KEY_LIFE);
+		return s->keyed;
+	}
 	for (int tries = 0; tries < SECRET_TRIES; tries++) {
 		size_t len = sizeof(other);
 

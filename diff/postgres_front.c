@@ -105,7 +105,7 @@ static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet
 		return reject(result, "the startup packet has a user's name of %zu bytes, or memory ran out", user.len);
 	s->phase = PG_PHASE_LOGIN;
 	result->consumed = packet.len;
-	if (version == PG_PROTOCOL && !extensions)
+	if ((version == PG_PROTOCOL && !extensions) || s->reports)
 		return RDDR_SAME_FOR_ALL;
 	negotiate(s, packet);
 	return RDDR_SEGMENTS;
@@ -117,8 +117,13 @@ static enum rddr_modify refuse_encryption(struct pg_session *s, bool *asked, str
 	if (*asked)
 		return reject(result, "encryption is asked for twice");
 	*asked = true;
-	s->host->emit(s->handle, RDDR_LONE, "N", 1);
 	result->consumed = 8;
+	if (s->reports) {
+		/* It is instance 0 that answers. */
+		s->asked_encryption = true;
+		return RDDR_SAME_FOR_ALL;
+	}
+	s->host->emit(s->handle, RDDR_LONE, "N", 1);
 	return RDDR_SEGMENTS;
 }
 
@@ -146,8 +151,9 @@ static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_vie
 		return startup_packet(s, (struct slice){view->data, length}, code, result);
 	if (length != 16)
 		return reject(result, "a request to cancel is %u bytes long; it has to be 16", length);
+	/* Nobody's key is no news: a server closes the connection, whatever came of the request. */
 	if (!rddr_pg_cancel_pass(s, view->data + 8))
-		return reject(result, "a request to cancel has a key that is nobody's");
+		s->host->finish(s->handle);
 	s->phase = PG_PHASE_CANCEL;
 	result->consumed = length;
 	return RDDR_SEGMENTS;
@@ -265,6 +271,9 @@ static enum rddr_modify requests(struct pg_session *s, const struct rddr_view *v
 {
 	enum rddr_modify stopped = RDDR_MODIFY_WAIT;
 
+	/* The others are not to commit what one of them has lost. */
+	if (s->ended && !s->reports)
+		return reject(result, "an instance has ended; what follows is passed to none");
 	while (result->consumed < view->len) {
 		const struct slice rest = {view->data + result->consumed, view->len - result->consumed};
 

@@ -97,8 +97,10 @@ struct pg_session {
 	const struct pg_params *params;
 	unsigned n;
 	bool filter;
-	bool leading;	/* instance 0 leads */
-	bool after_ssl; /* the client asked for encryption, and was told no */
+	bool leading;	       /* instance 0 leads */
+	bool reports;	       /* report mode: the client hears what instance 0 says itself */
+	bool asked_encryption; /* and the instances have not answered yet, report mode */
+	bool after_ssl;	       /* the client asked for encryption, and was told no */
 	bool after_gss;
 	bool fe_unknown; /* the client sent a message of no known type */
 	uint8_t phase;
@@ -107,6 +109,7 @@ struct pg_session {
 	struct rddr_table *keys;
 	uint8_t client_key[8];
 	bool keyed; /* the table has it */
+	bool ended; /* an instance has ended its stream */
 
 	/* What the client is saying. */
 	size_t fe_left; /* of the message that is under way */
@@ -154,6 +157,16 @@ static inline struct slice pg_rest(const struct pg_call *call, unsigned i)
 	const struct rddr_view *v = &call->views[i];
 
 	return (struct slice){.data = v->len > call->at[i] ? v->data + call->at[i] : NULL, .len = v->len - call->at[i]};
+}
+
+/* What a call returns in which nothing differed. */
+static inline enum rddr_verdict rddr_pg_moved(const struct pg_call *call)
+{
+	for (unsigned i = 0; i < call->n; i++) {
+		if (call->at[i])
+			return RDDR_AGREE;
+	}
+	return RDDR_WAIT;
 }
 
 /* ---- postgres_params.c ---- */

@@ -207,7 +207,7 @@ static enum rddr_verdict begin_run(struct pg_session *s, struct pg_call *call)
 		rddr_pg_queue_free(&s->instance[i].settings);
 	}
 	/* Without a key there is no cancelling, which a client can live with. */
-	if (keys && rddr_pg_cancel_remember(s)) {
+	if (keys && rddr_pg_cancel_remember(s) && !s->reports) {
 		memcpy(key_data + PG_HEADER, s->client_key, 8);
 		s->host->emit(s->handle, RDDR_LONE, key_data, sizeof(key_data));
 	}
@@ -262,5 +262,5 @@ enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 		s->phase = PG_PHASE_RUN;
 		return rddr_pg_answer(s, call);
 	}
-	return ready == present ? begin_run(s, call) : RDDR_AGREE;
+	return ready == present ? begin_run(s, call) : rddr_pg_moved(call);
 }

@@ -132,6 +132,8 @@ static bool ask_plugin(struct rddr_session *s)
 		give_up(s, RDDR_DENIED_REJECTED, result.why[0] ? result.why : "the plugin rejected it");
 		return s->phase == SESSION_OPEN;
 	}
+	/* Nobody is left to be judged. */
+	s->unjudged |= what == RDDR_MODIFY_HOLD && rddr_session_reports(s) && !s->comparing;
 	s->fanout_waits = what == RDDR_MODIFY_WAIT;
 	s->fanout_holds = what == RDDR_MODIFY_HOLD;
 	if (s->fanout_waits || s->fanout_holds)

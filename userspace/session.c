@@ -462,6 +462,9 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why)
 		left += s->many[k].in.end != RDDR_END_ABSENT;
 	s->comparing = left > 0;
 	s->rejudge = true;
+	/* A plugin that waits for what the many say may not hear of them again. */
+	s->fanout_holds &= s->comparing;
+	s->stirred = true;
 	if (!s->gate_open)
 		rddr_session_open_gate(s);
 }

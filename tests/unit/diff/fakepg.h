@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fakepg.h - what diff-class postgres wants of its host besides fakehost.h, and messages to feed it.
+ */
+#ifndef RDDR_TEST_FAKEPG_H
+#define RDDR_TEST_FAKEPG_H
+
+#include "fakehost.h"
+
+/* One table, of a few entries. */
+struct rddr_table {
+	struct {
+		uint8_t key[8], value[256];
+		size_t len;
+	} entry[8];
+	size_t n;
+};
+
+static struct rddr_table pg_table;
+static uint64_t pg_followed;
+
+static inline struct rddr_table *pg_fake_table(struct rddr_session *s, const char *name, size_t entries)
+{
+	fake_need(s && name && entries > 0, "asks for no table");
+	return &pg_table;
+}
+
+static inline bool pg_fake_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
+{
+	fake_need(keylen == 8, "a key is 8 bytes");
+	for (size_t i = 0; i < t->n; i++) {
+		if (memcmp(t->entry[i].key, key, keylen) != 0 || t->entry[i].len > *len)
+			continue;
+		memcpy(value, t->entry[i].value, t->entry[i].len);
+		*len = t->entry[i].len;
+		return true;
+	}
+	return false;
+}
+
+static inline bool pg_fake_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len,
+			       uint32_t ttl)
+{
+	size_t i = 0;
+
+	fake_need(keylen == 8 && len > 0 && len <= sizeof(t->entry[0].value) && ttl > 0, "puts what cannot be");
+	while (i < t->n && memcmp(t->entry[i].key, key, keylen) != 0)
+		i++;
+	i %= sizeof(t->entry) / sizeof(t->entry[0]);
+	t->n = i >= t->n ? i + 1 : t->n;
+	memcpy(t->entry[i].key, key, keylen);
+	memcpy(t->entry[i].value, value, len);
+	t->entry[i].len = len;
+	return true;
+}
+
+static inline void pg_fake_lead(struct rddr_session *s, uint32_t ms)
+{
+	(void)ms;
+	fake_need(s->n > 1, "leads nobody");
+	pg_followed = 0;
+}
+
+static inline void pg_fake_follow(struct rddr_session *s, uint64_t upto)
+{
+	fake_need(s->n > 1, "follows nobody");
+	pg_followed = upto > pg_followed ? upto : pg_followed;
+}
+
+/* Begins a session of n instances. */
+static inline int pg_begin(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n, bool filter,
+			   const char *params)
+{
+	static struct rddr_host host;
+	struct rddr_diff_create args = {
+		.size = sizeof(args),
+		.direction = RDDR_INCOMING,
+		.instances = n,
+		.do_filter = filter,
+		.service = "test",
+		.limit = 1 << 20,
+		.host = &host,
+		.session = s,
+		.noise_run = 256,
+	};
+	char err[256] = "";
+
+	host = fake_host;
+	host.table = pg_fake_table;
+	host.table_get = pg_fake_get;
+	host.table_put = pg_fake_put;
+	host.lead = pg_fake_lead;
+	host.follow = pg_fake_follow;
+	memset(s, 0, sizeof(*s));
+	memset(&pg_table, 0, sizeof(pg_table));
+	s->plugin = plugin;
+	s->n = n;
+	s->budget = (struct noise_budget){.run = 256, .share = 20};
+	int r = plugin->validate_params(params ? params : "{}", &s->params, err, sizeof(err));
+
+	fake_need(r == 0 || err[0] != '\0', "refuses without a message");
+	args.params = s->params;
+	return r < 0 ? r : plugin->create(&args, &s->state);
+}
+
+/* Puts a message with that body behind what is in out; type 0: a first packet, which has none. */
+static inline void pg_message(struct fake_out *out, char type, const void *body, size_t len)
+{
+	uint32_t length = (uint32_t)len + 4;
+	const uint8_t head[5] = {(uint8_t)type, (uint8_t)(length >> 24), (uint8_t)(length >> 16),
+				 (uint8_t)(length >> 8), (uint8_t)length};
+
+	fake_append(out, head + (type == 0), sizeof(head) - (type == 0));
+	fake_append(out, body, len);
+}
+
+/* What a server says first to a client that it trusts; its process number is pid. */
+static inline void pg_welcome(struct fake_out *out, uint8_t pid)
+{
+	const uint8_t key[8] = {0, 0, 0, pid, 1, 2, 3, pid};
+
+	pg_message(out, 'R', "\0\0\0\0", 4);
+	pg_message(out, 'S', "server_encoding\0UTF8", 21);
+	pg_message(out, 'K', key, sizeof(key));
+	pg_message(out, 'Z', "I", 1);
+}
+
+/* What the client hears of it. */
+#define PG_WELCOME (9 + 26 + 13 + 6)
+
+/* The startup packet, and the login of all n: the session is ready. */
+static inline void pg_login(struct rddr_session *s, struct fake_out said[])
+{
+	struct fake_stream *lone = &s->in[FAKE_LONE];
+	struct fake_out startup = {0};
+
+	pg_message(&startup, 0, "\0\3\0\0user\0me\0", 13);
+	fake_set(lone, startup.data, startup.len, RDDR_END_OPEN);
+	fake_show(lone, SIZE_MAX);
+	fake_need(fake_modify(s) && lone->consumed == startup.len, "takes no startup packet");
+	for (unsigned i = 0; i < s->n; i++) {
+		fake_set(&s->in[i], said[i].data, said[i].len, RDDR_END_OPEN);
+		s->in[i].shown = PG_WELCOME;
+	}
+	fake_need(fake_diff(s) && s->out[FAKE_LONE].len == PG_WELCOME, "welcomes nobody");
+	fake_set(lone, NULL, 0, RDDR_END_OPEN);
+	free(startup.data);
+}
+
+#endif
