@@ -93,6 +93,7 @@ static inline int pg_begin(struct rddr_session *s, const struct rddr_diff_plugin
 	host.follow = pg_fake_follow;
 	memset(s, 0, sizeof(*s));
 	memset(&pg_table, 0, sizeof(pg_table));
+	pg_followed = 0;
 	s->plugin = plugin;
 	s->n = n;
 	s->budget = (struct noise_budget){.run = 256, .share = 20};
