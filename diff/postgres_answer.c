@@ -239,14 +239,18 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 		return rddr_pg_find(s, call, ended, speaking, "it ended, and the other goes on");
 	if (waiting)
 		return last_words(s, call, m);
+	/* Either all that may come anywhere are taken now, or none: who was first is not to make a difference. */
+	for (unsigned i = 0; i < call->n; i++) {
+		if (pg_present(call, i) && rddr_pg_kind_of_answer(m[i].type) == PG_APART && !m[i].complete &&
+		    m[i].whole <= PG_APART_MOST)
+			return RDDR_WAIT;
+	}
 	for (unsigned i = 0; i < call->n; i++) {
 		if (!pg_present(call, i) || rddr_pg_kind_of_answer(m[i].type) != PG_APART)
 			continue;
 		if (m[i].whole > PG_APART_MOST)
 			return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s longer than 64 KiB",
 					    rddr_pg_answer_name(m[i].type));
-		if (!m[i].complete)
-			return RDDR_WAIT;
 		if (rddr_pg_apart(s, call, i, &m[i]) == PG_APART_DIVERGE)
 			return RDDR_DIVERGE;
 		rddr_pg_take_out(s, call, i, m[i].whole, false);
@@ -320,7 +324,7 @@ static enum rddr_verdict compare(struct pg_session *s, struct pg_call *call, con
 		if (call->at[0])
 			return RDDR_WAIT;
 		if (!rddr_pg_rows_filtered(s, call, m, &i, &k, &place))
-			return rddr_pg_find_place(s, call, i, k, m, &place);
+			return rddr_pg_find_place(s, call, i, i == k ? i == 0 : k, m, &place);
 	} else {
 		for (i = 1; i < call->n; i++) {
 			if (pg_present(call, i) && !rddr_pg_same(s, i, &m[i], 0, &m[0], &place))
