@@ -198,5 +198,5 @@ copy goods to stdout with (format csv, header);
 set datestyle = 'german, dmy';
 select date '2020-02-29';
 reset datestyle;
-truncate scratch;
+drop type mood;
 drop table lines, orders, goods, customers cascade;
