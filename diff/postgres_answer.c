@@ -315,7 +315,7 @@ static enum rddr_verdict wholly(struct pg_session *s, struct pg_call *call, cons
 static enum rddr_verdict compare(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
 	struct pg_place place = {0};
-	size_t len[RDDR_MAX_INSTANCES];
+	size_t len[RDDR_MAX_INSTANCES] = {0};
 	unsigned i = 0, k = 0;
 	bool rows = m[0].type == 'D' || m[0].type == 'd' || m[0].type == 'V';
 

@@ -62,6 +62,8 @@ static bool is_even(const struct pg_call *call, const struct row *row)
 
 static enum pg_bag_take put(struct pg_session *s, struct pg_bag *bag, unsigned i, struct slice bytes, struct row **out)
 {
+	if (!bytes.data)
+		return PG_BAG_FAILED;
 	uint64_t hash = hash_of(bag, bytes);
 	struct row **at = &bag->bucket[hash % BUCKETS];
 

@@ -115,8 +115,8 @@ static bool judge(struct pg_session *s, const struct pg_call *call, const struct
 bool rddr_pg_rows_filtered(struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned *i,
 			   unsigned *k, struct pg_place *place)
 {
-	struct fields f[RDDR_MAX_INSTANCES];
-	unsigned columns[RDDR_MAX_INSTANCES];
+	struct fields f[RDDR_MAX_INSTANCES] = {0};
+	unsigned columns[RDDR_MAX_INSTANCES] = {0};
 
 	*place = (struct pg_place){.offset = PG_HEADER};
 	*k = 0;

@@ -156,7 +156,9 @@ static inline struct slice pg_rest(const struct pg_call *call, unsigned i)
 {
 	const struct rddr_view *v = &call->views[i];
 
-	return (struct slice){.data = v->len > call->at[i] ? v->data + call->at[i] : NULL, .len = v->len - call->at[i]};
+	/* Never NULL: where nothing is left it is as long as that. */
+	return (struct slice){.data = v->data ? v->data + call->at[i] : (const uint8_t *)"",
+			      .len = v->len - call->at[i]};
 }
 
 /* What a call returns in which nothing differed. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2030,SC2031,SC2154 # bats runs each test in a shell of its own
+# shellcheck disable=SC2030,SC2031,SC2034,SC2119,SC2120,SC2154 # bats runs each test in a shell of its own
 # diff-class postgres in front of three real servers of one version, clones of one data directory: clients of every kind get what a server alone
 # gives; what differs is denied.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2001,SC2015 # sed indents lines; A && B || return is what it looks like
 # Real PostgreSQL servers under test: their data directories are clones of one, so that OIDs agree. For bats: `load lib` and
 # `load postgres/lib`, then `topology_up 0` and `pg_cluster 15 15 15`.
 
@@ -97,10 +97,10 @@ pg_start() {
 	local i=$1 bin
 	bin=$(pg_bin "$2")
 	spawn "pg$i" g setpriv --reuid postgres --regid postgres --clear-groups -- env -C / "$bin/postgres" -D "$RDDR_TMP/pg/$i" -p "$((5500 + i))" || return
-	wait_tcp g 127.0.0.1 "$((5500 + i))" && wait_for "server $i" 30 pg_ready "$i" || {
+	if ! wait_tcp g 127.0.0.1 "$((5500 + i))" || ! wait_for "server $i" 30 pg_ready "$i"; then
 		tail -n 10 "$RDDR_TMP/pg$i.log" >&2
 		return 1
-	}
+	fi
 }
 pg_ready() { in_ns g /usr/lib/postgresql/15/bin/pg_isready -q -h 127.0.0.1 -p "$((5500 + $1))"; }
 pg_stop() { stop "pg$1" INT; }
@@ -126,7 +126,7 @@ pg_rddr() {
 		done
 		[[ -z ${1:-} ]] || sed 's/^/    /' <<<"$1"
 	} >"$RDDR_TMP/rddr.yaml"
-	start_rddrd "$RDDR_TMP/rddr.yaml" ${PG_RDDRD_ARGS:-}
+	start_rddrd "$RDDR_TMP/rddr.yaml"
 }
 
 # A client, through RDDR, or with P=5500 at instance 0 directly.
