@@ -25,9 +25,9 @@
 
 /* One message in a view. */
 struct pg_message {
-	char type;
 	struct slice body; /* what is there of it */
 	size_t whole;	   /* bytes, its header included */
+	char type;
 	bool complete;
 };
 
