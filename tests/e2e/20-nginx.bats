@@ -61,13 +61,17 @@ setup() { pages_alike; }
 	ip link add lab-other type veth peer name lab-peer
 	ip link set lab-peer up
 	mkdir -p /run/systemd/network
-	printf '[Match]\nName=lab-other\n[Network]\nAddress=192.0.2.1/32\n' >/run/systemd/network/10-lab.network
+	printf '[Match]\nName=lab-other\n[Network]\nAddress=192.0.2.1/32\n[RoutingPolicyRule]\nFrom=192.0.2.0/24\nTable=7\nPriority=7000\n' \
+		>/run/systemd/network/10-lab.network
 	systemctl restart systemd-networkd.service
-	wait_for "networkd" 30 bash -c 'ip -4 addr show dev lab-other | grep -q 192.0.2.1'
+	# When it sets an interface up it clears up first; then it makes the rules that it was told of.
+	networkctl reconfigure lab-other
+	wait_for "networkd's own rule" 30 bash -c 'ip rule | grep -q "lookup 7 "'
 	[[ $(ip rule | grep -c 'lookup 133') == 1 && $(ip -6 rule | grep -c 'lookup 133') == 1 ]]
 	rddr-status
 	rm /run/systemd/network/10-lab.network
 	[[ $had == active ]] || systemctl stop systemd-networkd.service systemd-networkd.socket
+	ip rule del pref 7000
 	ip link del lab-other
 	[[ $(get http://10.0.2.2/) == "$PAGE" ]]
 }
