@@ -233,6 +233,11 @@ void rddr_config_outgoing_keys(struct reader *r, const struct node *node, const 
 	if (service->direction != RDDR_OUTGOING)
 		return;
 	default_partner(service);
+	if (service->n_balancers) {
+		rddr_config_read_fault(r, node->mark, place,
+				       "proxy-protocol: only with direction: incoming; instances dial by themselves");
+		return;
+	}
 	if (!backend && r->listening) {
 		rddr_config_read_fault(r, node->mark, place,
 				       "needs backend: what listens does not know where the instances want to go");

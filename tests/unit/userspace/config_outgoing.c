@@ -162,6 +162,8 @@ static const struct {
 	 "t:6:13: services.db.source: wants an instance's name or number, is \"b\""},
 	{STEERED "    instances: [{clients: 10.0.0.1}]\n    source: 1\n",
 	 "t:6:13: services.db.source: wants a whole number from 0 to 0"},
+	{STEERED "    instances: [{clients: 10.0.0.1}]\n    proxy-protocol: {from: [10.0.0.9]}\n",
+	 "services.db: proxy-protocol: only with direction: incoming"},
 	{STEERED "    instances: [{clients: 10.0.0.1}]\n    gather: {partner: 1}\n",
 	 "services.db.gather.partner: wants"},
 	{STEERED "    instances: [{clients: 10.0.0.1}]\n    backend: {forge-addr: true}\n",
