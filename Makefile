@@ -279,6 +279,7 @@ demo: deps ## show it: a client, a gateway and three servers in network namespac
 bench: deps ## compare with nothing, HAProxy and nginx in between
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
+	$(Q)RDDR_BUILD=$(BUILD) RDDR_FORGED=50000 tests/run --stage bats tests/36-failover.bats
 
 SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
 # What they share, and what the units run.

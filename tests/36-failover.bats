@@ -211,3 +211,22 @@ servers() {
 	# No session has found that out.
 	[[ $(get) == "server 1" && $(counter shop hosts_failed) == 0 ]]
 }
+
+# RDDR_FORGED: how many; `make bench` takes 50,000.
+@test "thousands of forged connections of eight clients through three servers, and not one port error" {
+	local n=$((${RDDR_FORGED:-4800} / RDDR_LOAD_SCALE)) i clients=()
+	servers
+	for i in 0 1 2; do
+		in_ns g ip rule add pref "10$i" iif "eth-s$i" to 10.0.1.0/24 lookup 133
+	done
+	in_ns g ip route add local default dev lo table 133
+	for i in 2 3 4 5 6 7 8 9; do
+		clients+=(--client "10.0.1.$i:5000")
+	done
+	run -0 in_ns g timeout 600 "$RDDR_BUILD/tests/tools/dial" --chainer failover --host 10.0.2.2:80 --host 10.0.3.2:80 --host 10.0.4.2:80 --rotate \
+		--forge-addr "${clients[@]}" --count "$n" --summary --say $'GET / HTTP/1.0\r\n\r\n'
+	[[ $output == "$n connected" ]]
+	for i in 0 1 2; do
+		[[ $(access_log "$i" | wc -l) == $((n / 3 + (i < n % 3))) ]]
+	done
+}
