@@ -59,13 +59,11 @@ bool rddr_pg_auth_md5(const char *password, const char *stored, const char *user
 	if (stored) {
 		memcpy(inner, stored + 3, 32);
 	} else {
-		size_t len = strlen(password), user_len = strlen(user);
+		int len = snprintf((char *)text, sizeof(text), "%s%s", password, user);
 
-		if (len + user_len > sizeof(text))
+		if (len < 0 || (size_t)len >= sizeof(text))
 			return false;
-		memcpy(text, password, len);
-		memcpy(text + len, user, user_len);
-		ok = EVP_Digest(text, len + user_len, hash, &n, EVP_md5(), NULL) == 1;
+		ok = EVP_Digest(text, (size_t)len, hash, &n, EVP_md5(), NULL) == 1;
 		for (unsigned i = 0; i < 16; i++)
 			snprintf(inner + 2 * (size_t)i, 3, "%02x", hash[i]);
 	}
@@ -226,7 +224,13 @@ static void settle_backends(struct pg_auth *a)
 {
 	struct survey ok = survey_backends(a, BACKEND_OK), refused = survey_backends(a, BACKEND_REFUSED);
 
-	if (refused.n && refused.of_it == refused.n) {
+	if (a->backends[0].through && a->backends[0].turn == BACKEND_REFUSED) {
+		/* The client hears of it from the source. The others were not asked with what it typed. */
+		a->host->count(a->session, RDDR_COUNTED_LOGINS_REFUSED, 1);
+		a->state = PG_AUTH_ENDED;
+		wipe_secrets(a);
+		a->host->finish(a->session);
+	} else if (refused.n && refused.of_it == refused.n) {
 		a->state = PG_AUTH_REFUSED;
 		wipe_secrets(a);
 	} else if (refused.of_it && (!a->decided || (rddr_pg_auth_proved(a) && ok.of_it))) {
@@ -429,6 +433,11 @@ int rddr_pg_auth_begin(struct pg_auth *a, const char *user)
 	return 0;
 }
 
+void rddr_pg_auth_refuse(struct pg_auth *a, const char *sqlstate, const char *text)
+{
+	rddr_pg_auth_end(a, sqlstate, "%s", text);
+}
+
 bool rddr_pg_auth_wants(const struct pg_auth *a, enum pg_auth_role role, unsigned i)
 {
 	if (a->state != PG_AUTH_UNDER_WAY || !a->begun)
@@ -439,6 +448,9 @@ bool rddr_pg_auth_wants(const struct pg_auth *a, enum pg_auth_role role, unsigne
 		return i < a->n_backends && turn != BACKEND_OK && turn != BACKEND_REFUSED && turn != BACKEND_GONE;
 	}
 	enum pg_frontend_turn turn = a->frontends[i].turn;
+	/* The source's login may be over before the others' is. */
+	if (turn == FRONTEND_THROUGH && a->backends[0].turn >= BACKEND_OK)
+		return false;
 	return i < a->n_frontends && (turn == FRONTEND_ANSWERS || turn == FRONTEND_PROVES || turn == FRONTEND_THROUGH);
 }
 

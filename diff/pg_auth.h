@@ -65,6 +65,9 @@ void rddr_pg_auth_free(struct pg_auth **auth);
  * or -ENOMEM. */
 int rddr_pg_auth_begin(struct pg_auth *a, const char *user);
 
+/* The client is told why not (FATAL), and the session ends. */
+void rddr_pg_auth_refuse(struct pg_auth *a, const char *sqlstate, const char *text);
+
 /*
  * Whether the next message of that end is for the login now. False: it is to be left in the view (hold, or wait). Ask
  * again after each message, and whenever the host asks the plugin: a computation may have come to its end.

@@ -146,7 +146,7 @@ void rddr_pg_frontend_take(struct pg_auth *a, unsigned i, char type, const uint8
 	struct pg_frontend *f = &a->frontends[i];
 	pg_scram_fault fault = NULL;
 
-	if (f->turn == FRONTEND_THROUGH && body && len <= rddr_pg_auth_longest(PG_AUTH_FRONTEND)) {
+	if (f->turn == FRONTEND_THROUGH && (body || !len) && len <= rddr_pg_auth_longest(PG_AUTH_FRONTEND)) {
 		pass_through(a, i, type, body, len);
 		return;
 	}
@@ -224,7 +224,9 @@ static enum pg_keys_state expected_keys(struct pg_auth *a, struct pg_scram_keys 
 		*keys = a->secret->keys;
 		return PG_KEYS_READY;
 	}
-	return rddr_pg_auth_keys(a, a->pretended ? a->pretence : a->secret->text, &a->salt, keys);
+	const char *password = a->pretended ? a->pretence : a->secret ? a->secret->text : NULL;
+
+	return password ? rddr_pg_auth_keys(a, password, &a->salt, keys) : PG_KEYS_FAILED;
 }
 
 static void challenge(struct pg_auth *a, unsigned i)

@@ -271,7 +271,8 @@ bool rddr_pg_scram_server_verify(const struct pg_scram_server *s, const uint8_t 
 	}
 	if (ok) {
 		memcpy(client, key, PG_SCRAM_KEY);
-		memcpy(out, "v=", 2);
+		out[0] = 'v';
+		out[1] = '=';
 		rddr_pg_scram_encode(signature, sizeof(signature), out + 2);
 	}
 	OPENSSL_cleanse(key, sizeof(key));

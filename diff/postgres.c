@@ -31,9 +31,13 @@ static int create(const struct rddr_diff_create *args, void **state)
 	s->n = args->instances;
 	s->filter = args->do_filter;
 	s->reports = args->reports;
-	s->reports = args->reports;
 	s->leading = s->n > 1 && !params->parallel;
 	s->limit = args->limit;
+	/* What instance 0 says to it would go straight to the client. */
+	if (s->reports && rddr_pg_tls_any(s)) {
+		free(s);
+		return -ENOTSUP;
+	}
 	s->keys = s->host->table(s->handle, "postgres-keys", KEYS);
 	if (!s->keys || rddr_pg_auth_new(params->auth, args, &s->auth) < 0) {
 		free(s);
@@ -82,6 +86,19 @@ static enum rddr_verdict answers_to_encryption(struct pg_session *s, struct pg_c
 	return RDDR_AGREE;
 }
 
+/* The client has said goodbye, and an instance closes, in order or not: nobody is to wait for the others. */
+static bool is_over(const struct pg_session *s, const struct pg_call *call)
+{
+	bool ended = false;
+
+	for (unsigned i = 0; i < call->n; i++) {
+		if (call->views[i].len)
+			return false;
+		ended |= pg_present(call, i) && call->views[i].end != RDDR_END_OPEN;
+	}
+	return ended && s->terminated && !s->reports;
+}
+
 static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[], unsigned n,
 				      struct rddr_diff_result *result)
 {
@@ -93,6 +110,12 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 	/* The client may have gone on when instance 0 answered. */
 	if (s->asked_encryption)
 		return answers_to_encryption(s, &call);
+	if (s->tls_pending)
+		return rddr_pg_tls_answers(s, &call);
+	if (s->phase == PG_PHASE_RUN && is_over(s, &call)) {
+		s->host->finish(s->handle);
+		return RDDR_WAIT;
+	}
 	switch ((enum pg_phase)s->phase) {
 	case PG_PHASE_LOGIN:
 		return rddr_pg_startup(s, &call);

@@ -100,6 +100,12 @@ static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet
 			      version & 0xffff);
 	if (!well_formed(packet, &extensions, &user))
 		return reject(result, "the startup packet has no proper list of parameters with a user in it");
+	if (rddr_pg_tls_missing(s)) {
+		rddr_pg_auth_refuse(s->auth, "28000", "RDDR: this service takes encrypted connections only (sslmode)");
+		return RDDR_MODIFY_HOLD;
+	}
+	if (!rddr_pg_tls_ready(s))
+		return RDDR_MODIFY_HOLD;
 	/* It is terminated. */
 	if (rddr_pg_auth_begin(s->auth, (const char *)user.data) < 0)
 		return reject(result, "the startup packet has a user's name of %zu bytes, or memory ran out", user.len);
@@ -112,7 +118,7 @@ static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet
 }
 
 /* A request for encryption. The client may ask once for each kind, and goes on without, or ends. */
-static enum rddr_modify refuse_encryption(struct pg_session *s, bool *asked, struct rddr_modify_result *result)
+static enum rddr_modify answer_encryption(struct pg_session *s, bool *asked, struct rddr_modify_result *result)
 {
 	if (*asked)
 		return reject(result, "encryption is asked for twice");
@@ -123,6 +129,8 @@ static enum rddr_modify refuse_encryption(struct pg_session *s, bool *asked, str
 		s->asked_encryption = true;
 		return RDDR_SAME_FOR_ALL;
 	}
+	if (asked == &s->after_ssl)
+		return rddr_pg_tls_client(s) ? RDDR_SEGMENTS : reject(result, "TLS cannot be begun");
 	s->host->emit(s->handle, RDDR_LONE, "N", 1);
 	return RDDR_SEGMENTS;
 }
@@ -142,9 +150,9 @@ static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_vie
 	uint32_t code = pg_u32(view->data + 4);
 
 	if (code == PG_SSL && length == 8)
-		return refuse_encryption(s, &s->after_ssl, result);
+		return answer_encryption(s, &s->after_ssl, result);
 	if (code == PG_GSSENC && length == 8)
-		return refuse_encryption(s, &s->after_gss, result);
+		return answer_encryption(s, &s->after_gss, result);
 	if (view->len < length)
 		return RDDR_MODIFY_WAIT;
 	if (code != PG_CANCEL)
@@ -258,6 +266,7 @@ static enum rddr_modify begin(struct pg_session *s, struct slice rest, struct rd
 		return reject(result, "out of memory");
 	}
 	s->fe_type = m.type;
+	s->terminated |= m.type == 'X';
 	s->fe_text_len = 0;
 	s->fe_left = m.whole;
 	/* The header is there. */

@@ -5,6 +5,7 @@
  *   postgres.c          the plugin: begin, end, denial
  *   postgres_params.c   diff-params
  *   postgres_front.c    what the client says: its first packets, then requests
+ *   postgres_tls.c      SSLRequest, on both sides
  *   postgres_cancel.c   keys, and requests to cancel
  *   postgres_startup.c  the login: from the startup packet to the first ReadyForQuery of each instance
  *   postgres_lead.c     order: leader
@@ -106,6 +107,9 @@ struct pg_session {
 	uint8_t phase;
 	size_t limit;
 	struct pg_auth *auth; /* the login */
+	bool terminated;      /* the client said Terminate */
+	bool tls_asked;	      /* those instances that are to have TLS were asked for it */
+	uint32_t tls_pending; /* a bit for each that has not answered */
 	struct rddr_table *keys;
 	uint8_t client_key[8];
 	bool keyed; /* the table has it */
@@ -191,6 +195,19 @@ static inline struct slice rddr_pg_queue_all(const struct pg_queue *q)
 /* ---- postgres_front.c ---- */
 
 enum rddr_modify rddr_pg_front(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result);
+
+/* ---- postgres_tls.c ---- */
+
+/* Some end has TLS to begin. */
+bool rddr_pg_tls_any(const struct pg_session *s);
+/* The client asks for TLS: it is told whether it gets it. False: it could not be begun. */
+bool rddr_pg_tls_client(struct pg_session *s);
+/* The client has to have TLS, and did not ask for it. */
+bool rddr_pg_tls_missing(const struct pg_session *s);
+/* Asks those instances that are to have TLS. True: none of them has to be waited for. */
+bool rddr_pg_tls_ready(struct pg_session *s);
+/* What they answer; while tls_pending. */
+enum rddr_verdict rddr_pg_tls_answers(struct pg_session *s, struct pg_call *call);
 
 /* ---- postgres_cancel.c ---- */
 

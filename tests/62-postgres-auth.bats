@@ -54,7 +54,6 @@ cluster() {
 	for i in 0 1 2; do
 		pg_start "$i" 15
 	done
-	PG_N=3
 }
 
 credentials() { install -m 600 /dev/stdin "$RDDR_TMP/credentials"; }

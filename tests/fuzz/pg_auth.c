@@ -65,8 +65,8 @@ static size_t fill_in(const struct pg_auth *a, const uint8_t *in, size_t len, ui
 		if (in[i] == '@' && i + 1 < len && in[i + 1] == 'S' && a->backends[0].scram)
 			nonce = a->backends[0].scram->nonce;
 		if (nonce && n + strlen(nonce) <= room) {
-			memcpy(out + n, nonce, strlen(nonce));
-			n += strlen(nonce);
+			while (*nonce)
+				out[n++] = (uint8_t)*nonce++;
 			i++;
 		} else if (n < room) {
 			out[n++] = in[i];

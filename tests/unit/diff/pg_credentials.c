@@ -147,8 +147,7 @@ static void test_bad_files(void **state)
 	assert_int_equal(read_bytes(large, (1 << 20) + 1, 0600, &c), -EINVAL);
 	assert_int_equal(read_bytes(large, 1 << 20, 0600, &c), 0);
 	rddr_pg_credentials_free(&c);
-	memset(password, 'x', sizeof(password));
-	memcpy(password, "alice ", 6);
+	snprintf(password, sizeof(password), "alice %0*d", PG_CREDENTIALS_PASSWORD + 1, 0);
 	assert_int_equal(read_bytes(password, 6 + PG_CREDENTIALS_PASSWORD + 1, 0600, &c), -EINVAL);
 	assert_int_equal(read_bytes(password, 6 + PG_CREDENTIALS_PASSWORD, 0600, &c), 0);
 	rddr_pg_credentials_free(&c);

@@ -73,11 +73,10 @@ static int teardown(void **state)
 }
 
 struct job {
-	unsigned result;
-	bool worked, elsewhere;
-	void *state; /* that it came back with */
-	unsigned back;
+	void *state;	       /* that it came back with */
 	pthread_mutex_t *gate; /* work waits for it */
+	unsigned result, back;
+	bool worked, elsewhere;
 	atomic_bool begun;
 };
 
