@@ -23,8 +23,8 @@ void rddr_config_service_free(struct service *service);
 /* The draft of a service of the config. */
 struct draft *rddr_config_service_draft(struct reader *r, const struct service *service);
 
-CONFIG_READ_SLOT(rddr_config_service_list); /* services: */
-CONFIG_READ_SLOT(rddr_config_access_zones); /* zones: */
+CONFIG_READ_SLOT(rddr_config_service_list);    /* services: */
+CONFIG_READ_SLOT(rddr_config_access_zones);    /* zones: */
 CONFIG_READ_SLOT(rddr_config_access_resolver); /* resolver: */
 /* Of the struct service that base is: */
 CONFIG_READ_SLOT(rddr_config_service_filter);

@@ -37,9 +37,8 @@ static void test_names(void **state)
 static void test_what_is_local(void **state)
 {
 	static const bool local[DIAL_OUTCOMES] = {
-		[DIAL_NO_PORT] = true, [DIAL_NOT_PERMITTED] = true, [DIAL_LOOP] = true,
-		[DIAL_UNRESOLVED] = true,
-		[DIAL_DENIED] = true,  [DIAL_FAILED] = true,
+		[DIAL_NO_PORT] = true,	  [DIAL_NOT_PERMITTED] = true, [DIAL_LOOP] = true,
+		[DIAL_UNRESOLVED] = true, [DIAL_DENIED] = true,	       [DIAL_FAILED] = true,
 	};
 
 	(void)state;
