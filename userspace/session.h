@@ -149,7 +149,7 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why);
 
 /* An end finished dialling, or failed to. */
 void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
-/* Counts what became of a dial; in dialled.c. */
+/* Counts what became of a dial; in session_dials.c. */
 void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome);
 /* Dials a many end (again). */
 void rddr_session_dial(struct rddr_session *s, unsigned i);

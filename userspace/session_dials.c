@@ -13,6 +13,7 @@ void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, en
 		[DIAL_NO_PORT] = METRIC_dial_no_port,
 		[DIAL_NOT_PERMITTED] = METRIC_dial_not_permitted,
 		[DIAL_LOOP] = METRIC_dial_loop,
+		[DIAL_UNRESOLVED] = METRIC_dial_unresolved,
 		[DIAL_DENIED] = METRIC_dial_denied,
 		[DIAL_FAILED] = METRIC_dial_failed,
 	};
@@ -30,6 +31,6 @@ void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, en
 		rddr_metrics_count(s->service->metrics, metrics[outcome]);
 	else if (dial->forged)
 		rddr_metrics_count(s->service->metrics, rungs[dial->rung]);
-	else if (dial->conf->forge_addr)
+	else if (dial->conf && dial->conf->forge_addr)
 		rddr_metrics_count(s->service->metrics, METRIC_forge_fallback);
 }
