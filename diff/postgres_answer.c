@@ -368,9 +368,12 @@ static enum rddr_verdict end_rows(struct pg_session *s, struct pg_call *call, co
 		if (pg_present(call, j) && m[j].type == 'D' && m[j].whole <= s->limit)
 			return RDDR_WAIT;
 	}
-	if (!rddr_pg_bag_balanced(s, &i, &k))
-		return rddr_pg_find(s, call, i, k, "a result (in any order) has a row that the other's has not");
-	return RDDR_AGREE;
+	if (rddr_pg_bag_balanced(s, &i, &k))
+		return RDDR_AGREE;
+	rddr_pg_find(s, call, i, k, "a result (in any order) has a row that the other's has not");
+	/* One has it too often, or one not at all: this row alone does not tell. */
+	call->result->finding.alone = RDDR_ALONE_NOBODY;
+	return RDDR_DIVERGE;
 }
 
 static enum rddr_verdict step(struct pg_session *s, struct pg_call *call, bool *took)

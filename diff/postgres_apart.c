@@ -74,7 +74,7 @@ static bool same(const struct pg_session *s, const struct pg_message m[], unsign
 static int let_out(struct pg_session *s, struct pg_call *call, unsigned kind)
 {
 	for (;;) {
-		struct pg_message m[RDDR_MAX_INSTANCES];
+		struct pg_message m[RDDR_MAX_INSTANCES] = {0};
 		struct pg_place place;
 
 		for (unsigned i = 0; i < s->n; i++) {

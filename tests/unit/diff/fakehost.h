@@ -92,7 +92,8 @@ static inline void fake_append(struct fake_out *out, const void *data, size_t le
 	if (out->room - out->len < len) {
 		out->room = (out->len + len) * 2;
 		out->data = realloc(out->data, out->room);
-		fake_need(out->data != NULL, "out of memory");
+		if (!out->data)
+			abort();
 	}
 	memcpy(out->data + out->len, data, len);
 	out->len += len;
