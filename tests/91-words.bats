@@ -89,6 +89,9 @@ in_gateway() {
 			}
 			inside { body = body $0 "\n" }' "$file"
 	done
+	# Files that a config names have to be there.
+	printf 'app secret\n' | install -m 600 /dev/stdin "$RDDR_TMP/credentials"
+	sed -i "s#/etc/rddr/[a-z]*\.credentials#$RDDR_TMP/credentials#" "$RDDR_TMP"/*.yaml
 	for file in "$RDDR_TMP"/*.yaml; do
 		[ -s "$file" ] || continue
 		# A page may show a part of a service.
