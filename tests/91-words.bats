@@ -73,6 +73,16 @@ in_gateway() {
 	[ "$(access_log 0 | grep -c "^$CLIENT4:")" -eq 3 ]
 }
 
+# certified NAME: a certificate, its key, and a response of its issuer, itself, that it is good.
+certified() {
+	local pem=$RDDR_TMP/$1.pem key=$RDDR_TMP/$1.key
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" -addext "subjectAltName=DNS:$1.example" \
+		-set_serial 1 -keyout "$key" -out "$pem" 2>/dev/null
+	printf 'V\t351231235959Z\t\t01\tunknown\t/CN=%s\n' "$1" >"$RDDR_TMP/$1.index"
+	openssl ocsp -index "$RDDR_TMP/$1.index" -rsigner "$pem" -rkey "$key" -CA "$pem" -issuer "$pem" -cert "$pem" -ndays 2 \
+		-respout "$RDDR_TMP/$1.ocsp" >/dev/null 2>&1
+}
+
 @test "every config in README and the man pages is one that rddrd takes" {
 	local file n=0
 	mkdir -p "$RDDR_TMP"
@@ -90,8 +100,11 @@ in_gateway() {
 			inside { body = body $0 "\n" }' "$file"
 	done
 	# Files that a config names have to be there.
-	printf 'app secret\n' | install -m 600 /dev/stdin "$RDDR_TMP/credentials"
-	sed -i "s#/etc/rddr/[a-z]*\.credentials#$RDDR_TMP/credentials#" "$RDDR_TMP"/*.yaml
+	printf 'app secret\n' | install -m 600 /dev/stdin "$RDDR_TMP/db.credentials"
+	for file in shop blog inner-ca; do
+		certified "$file"
+	done
+	sed -i -E "s#/etc/rddr/([a-z-]+\.(credentials|pem|key|ocsp))#$RDDR_TMP/\1#g" "$RDDR_TMP"/*.yaml
 	for file in "$RDDR_TMP"/*.yaml; do
 		[ -s "$file" ] || continue
 		# A page may show a part of a service.
