@@ -230,6 +230,7 @@ five_numbers() {
 	seq 1 20000 >&8
 	wait_for "the COPY" 20 copying
 	P=5501 sql -c "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy t%'" >/dev/null
+	wait_for "its death" 20 not_copying
 	{ seq 1 20000 >&8; } 2>/dev/null || true
 	exec 8>&-
 	wait_for "its end" 30 gone copier
@@ -238,6 +239,7 @@ five_numbers() {
 	[[ $(sql -c 'select 1') == 1 ]]
 }
 copying() { [[ $(P=5501 sql -c "select count(*) from pg_stat_activity where query like 'copy t%' and state = 'active'") == 1 ]]; }
+not_copying() { [[ $(P=5501 sql -c "select count(*) from pg_stat_activity where query like 'copy t%' and state = 'active'") == 0 ]]; }
 settled() { [[ $(pg_each sql -c "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and (state = 'active' or state like 'idle in%')" | sort -u) == 0 ]]; }
 
 @test "what transactions hold on to after a divergence is what the manual says" {
