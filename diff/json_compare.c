@@ -352,6 +352,7 @@ static enum rddr_verdict diverge_key(struct walk *w, const struct place *place, 
 	for (unsigned i = 0; i < w->docs->n; i++)
 		has[i] = present(w, i) && member->at[i] != JSON_NONE && slice_equal(key_of(w, member, i), key);
 	odd_one(w, has, &who, &other);
+	w->path[w->depth++] = key;
 	put_where(w);
 	return rddr_body_diverge(w->result, who, other, node_of(w, has[who] ? member : place, who)->at, "%s %s",
 				 has[who] ? "has a key more than expected:" : "lacks the key",

@@ -158,31 +158,53 @@ static bool is_absent(uint32_t absent, unsigned i)
 	return absent >> i & 1;
 }
 
+/*
+ * False: all texts are the same. Else other is the first that has the most common one (the lowest instance's among
+ * equals), and who the first that has not.
+ */
+static bool take_sides(const struct slice texts[], unsigned n, uint32_t absent, unsigned *who, unsigned *other)
+{
+	unsigned first = 0, odd, most = 0;
+
+	while (first < n && is_absent(absent, first))
+		first++;
+	for (odd = first; odd < n && (is_absent(absent, odd) || slice_equal(texts[odd], texts[first])); odd++)
+		continue;
+	if (odd >= n)
+		return false;
+	*other = first;
+	for (unsigned i = first; i < n; i++) {
+		unsigned votes = 0;
+
+		for (unsigned k = first; k < n && !is_absent(absent, i); k++)
+			votes += !is_absent(absent, k) && slice_equal(texts[k], texts[i]);
+		if (votes > most) {
+			most = votes;
+			*other = i;
+		}
+	}
+	*who = slice_equal(texts[first], texts[*other]) ? odd : first;
+	return true;
+}
+
 static enum spans_verdict compare_plain(const struct slice texts[], unsigned n, uint32_t absent,
 					struct spans_result *out)
 {
 	char here[SPANS_SHOWN], there[SPANS_SHOWN];
-	unsigned first = 0;
+	unsigned i, k;
 
-	while (first < n && is_absent(absent, first))
-		first++;
-	for (unsigned i = first + 1; i < n; i++) {
-		size_t shorter, from;
-
-		if (is_absent(absent, i) || slice_equal(texts[i], texts[first]))
-			continue;
-		shorter = texts[i].len < texts[first].len ? texts[i].len : texts[first].len;
-		out->instance = i;
-		out->other = first;
-		out->offset = rddr_noise_alike(texts[i].data, texts[first].data, shorter);
-		/* A little of what comes before shows where it is. */
-		from = out->offset > 10 ? out->offset - 10 : 0;
-		snprintf(out->why, sizeof(out->why), "%s, where %s was expected",
-			 rddr_spans_show(slice_cut(texts[i], from, SIZE_MAX), here),
-			 rddr_spans_show(slice_cut(texts[first], from, SIZE_MAX), there));
-		return SPANS_DIFFER;
-	}
-	return SPANS_SAME;
+	if (!take_sides(texts, n, absent, &i, &k))
+		return SPANS_SAME;
+	out->instance = i;
+	out->other = k;
+	out->offset = rddr_noise_alike(texts[i].data, texts[k].data,
+				       texts[i].len < texts[k].len ? texts[i].len : texts[k].len);
+	/* A little of what comes before shows where it is. */
+	size_t from = out->offset > 10 ? out->offset - 10 : 0;
+	snprintf(out->why, sizeof(out->why), "%s, where %s was expected",
+		 rddr_spans_show(slice_cut(texts[i], from, SIZE_MAX), here),
+		 rddr_spans_show(slice_cut(texts[k], from, SIZE_MAX), there));
+	return SPANS_DIFFER;
 }
 
 /* Puts what only some of the texts show to the spans that there are; both are in order. */

@@ -260,6 +260,36 @@ static void test_no_filter(void **state)
 	assert_int_equal(r.other, 1);
 }
 
+/* Whoever stands alone is the one that differs, whatever its number. */
+static void test_sides(void **state)
+{
+	static const struct {
+		const char *texts[4];
+		unsigned who, other;
+		const char *why;
+	} cases[] = {
+		{{"a", "a", "b", "a"}, 2, 0, "\"b\", where \"a\" was expected"},
+		{{"b", "a", "a", "a"}, 0, 1, "\"b\", where \"a\" was expected"},
+		{{"a", "a", "b", "b"}, 2, 0, "\"b\", where \"a\" was expected"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice texts[4];
+		struct spans_result r;
+
+		for (unsigned k = 0; k < 4; k++)
+			texts[k] = slice_of(cases[i].texts[k]);
+		assert_int_equal(rddr_spans_compare(texts, 4, 0, false, &r), SPANS_DIFFER);
+		assert_int_equal(r.instance, cases[i].who);
+		assert_int_equal(r.other, cases[i].other);
+		assert_string_equal(r.why, cases[i].why);
+		/* The same when one takes no part. */
+		assert_int_equal(rddr_spans_compare(texts, 4, 1u << 3, false, &r), SPANS_DIFFER);
+		assert_int_equal(r.instance, cases[i].who);
+	}
+}
+
 static void test_absent_other(void **state)
 {
 	const struct slice texts[] = {slice_of("n=1a2b"), slice_of("n=3c4d"), slice_of(""), slice_of("n=5e6f")};
@@ -373,7 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_skeleton),     cmocka_unit_test(test_values),
 		cmocka_unit_test(test_no_filter), cmocka_unit_test(test_absent_other), cmocka_unit_test(test_honest),
-		cmocka_unit_test(test_many),	  cmocka_unit_test(test_show),
+		cmocka_unit_test(test_many),	  cmocka_unit_test(test_show),	       cmocka_unit_test(test_sides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
