@@ -99,10 +99,9 @@ static bool is_over(const struct pg_session *s, const struct pg_call *call)
 	return ended && s->terminated && !s->reports;
 }
 
-static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[], unsigned n,
-				      struct rddr_diff_result *result)
+static enum rddr_verdict judge(struct pg_session *s, const struct rddr_view views[], unsigned n,
+			       struct rddr_diff_result *result)
 {
-	struct pg_session *s = state;
 	struct pg_call call = {.views = views, .n = n, .result = result};
 
 	if (!s->params->redact)
@@ -132,6 +131,23 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 			return rddr_pg_find(s, &call, i, i == 0 && n > 1, "it speaks where no server does");
 	}
 	return RDDR_WAIT;
+}
+
+static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[], unsigned n,
+				      struct rddr_diff_result *result)
+{
+	struct pg_session *s = state;
+	enum rddr_verdict verdict = judge(s, views, n, result);
+
+	/*
+	 * Report mode goes on behind a difference, without whoever differs, and books nothing of the call that found
+	 * it. What was taken in front of it is booked first: the difference is found again.
+	 */
+	for (unsigned i = 0; i < n && s->reports && verdict == RDDR_DIVERGE; i++) {
+		if (result->consumed[i])
+			return RDDR_AGREE;
+	}
+	return verdict;
 }
 
 static enum rddr_modify modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result)

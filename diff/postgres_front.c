@@ -142,6 +142,9 @@ static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_vie
 		return RDDR_MODIFY_WAIT;
 	uint32_t length = pg_u32(view->data);
 
+	/* Report mode: a server takes it ill when it is sent anything before it has answered about encryption. */
+	if (s->asked_encryption)
+		return RDDR_MODIFY_HOLD;
 	if (length < 8 || length > PG_STARTUP)
 		return reject(result, "the first packet says it is %d bytes long; it has to be 8 to %u", (int)length,
 			      PG_STARTUP);
