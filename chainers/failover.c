@@ -61,7 +61,7 @@ static bool pick(struct dial *dial)
 				rddr_hosts_mark_up(conf->hosts[i].state);
 		}
 		dial->lap_left--;
-		dial->host = (uint16_t)((dial->host + 1u) % conf->n_hosts);
+		dial->host = (uint16_t)(dial->host + 1u < conf->n_hosts ? dial->host + 1u : 0);
 		if (dial->useless & 1u << dial->host)
 			continue;
 		/* In the second lap there is nothing better left. */

@@ -58,6 +58,7 @@ static enum rddr_verdict compare_lines(struct http *h, const struct rddr_view vi
 {
 	struct slice targets[RDDR_MAX_INSTANCES] = {0};
 	struct spans_result spans; /* not cleared: it is large */
+	const struct http_head *first = NULL;
 	uint32_t absent = 0;
 	bool same = true;
 
@@ -65,16 +66,18 @@ static enum rddr_verdict compare_lines(struct http *h, const struct rddr_view vi
 		absent |= (uint32_t)!heads[i] << i;
 		if (!heads[i])
 			continue;
-		if (!slice_equal(heads[i]->method_name, heads[0]->method_name))
-			return rddr_http_diverge(
-				h, views, result, i, 0, "the method", "%.*s, where %.*s was expected",
-				(int)heads[i]->method_name.len, (const char *)heads[i]->method_name.data,
-				(int)heads[0]->method_name.len, (const char *)heads[0]->method_name.data);
-		if (heads[i]->minor != heads[0]->minor)
+		if (!first)
+			first = heads[i];
+		if (!slice_equal(heads[i]->method_name, first->method_name))
+			return rddr_http_diverge(h, views, result, i, 0, "the method", "%.*s, where %.*s was expected",
+						 (int)heads[i]->method_name.len,
+						 (const char *)heads[i]->method_name.data, (int)first->method_name.len,
+						 (const char *)first->method_name.data);
+		if (heads[i]->minor != first->minor)
 			return rddr_http_diverge(h, views, result, i, 0, "the request", "HTTP/1.%u, and the other 1.%u",
-						 heads[i]->minor, heads[0]->minor);
+						 heads[i]->minor, first->minor);
 		targets[i] = heads[i]->target;
-		same &= slice_equal(targets[i], heads[0]->target);
+		same &= slice_equal(targets[i], first->target);
 	}
 	if (same)
 		return RDDR_AGREE;

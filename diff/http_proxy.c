@@ -60,7 +60,7 @@ static bool absolute(struct http *h, const struct http_head *head, struct slice 
 		*why = "a proxy is asked with a URL of http, or with CONNECT";
 		return false;
 	}
-	while (to < t.len && !memchr("/?#", t.data[to], 3))
+	while (to < t.len && t.data[to] != '/' && t.data[to] != '?' && t.data[to] != '#')
 		to++;
 	*authority = slice_cut(t, from, to - from);
 	h->proxy_cut = to;

@@ -295,6 +295,8 @@ void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
 			source = ends[i];
 		present++;
 	}
+	if (!source)
+		return;
 	group.client = source->ep.dial.remote;
 	group.identity = source->identity;
 	rddr_metrics_count(g->service->metrics, METRIC_groups);

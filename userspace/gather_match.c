@@ -22,7 +22,7 @@ static uint64_t hash(const uint8_t *data, size_t len)
 {
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; data && i < len; i++)
 		h = (h ^ data[i]) * UINT64_C(0x100000001b3);
 	return h;
 }
@@ -222,7 +222,8 @@ static bool find_loose(const struct gather_end *end, struct gather_end *ends[])
 	const struct gather *g = end->gather;
 	unsigned found = 0;
 
-	memset(ends, 0, RDDR_MAX_INSTANCES * sizeof(*ends));
+	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
+		ends[i] = NULL;
 	for (struct gather_end *e = end->loose ? g->waiting.first : NULL; e; e = e->next) {
 		if (e->loose != end->loose || e->identity != end->identity || !e->bucket)
 			continue;
@@ -239,7 +240,8 @@ static bool go_on_without(const struct gather_end *end, struct gather_end *ends[
 {
 	if (end->gather->service->enforcing || !end->bucket || end->instance != 0)
 		return false;
-	memcpy(ends, end->bucket->first, RDDR_MAX_INSTANCES * sizeof(*ends));
+	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
+		ends[i] = end->bucket->first[i];
 	return true;
 }
 

@@ -218,11 +218,11 @@ static enum rddr_tls host_tls(const struct rddr_session *s, uint32_t end)
 
 static bool host_start_tls(struct rddr_session *s, uint32_t end)
 {
-	struct endpoint *ep = end_of(s, end);
-
-	if (!ep)
+	if (end != RDDR_LONE && end >= s->n) {
 		s->failed = true;
-	return ep && rddr_handshake_start(ep);
+		return false;
+	}
+	return rddr_handshake_start(end_of(s, end));
 }
 
 static int host_target(struct rddr_session *s, const char *host, uint16_t port)

@@ -31,6 +31,7 @@ static void assert_addr(const struct addr *a, const char *expected)
 /* Whole, it is that; cut anywhere, more is needed; with more behind it, the same. */
 static void assert_good(const uint8_t *data, size_t len, const char *source, const char *destination)
 {
+	static const char request[] = "GET / PROXY \r\n";
 	struct proxy_header h;
 	uint8_t longer[PROXY_HEADER_MAX + 64];
 
@@ -39,8 +40,8 @@ static void assert_good(const uint8_t *data, size_t len, const char *source, con
 			fail_msg("cut at %zu", cut);
 	}
 	memcpy(longer, data, len);
-	memcpy(longer + len, "GET / PROXY \r\n", 14);
-	for (size_t more = 0; more <= 14; more += 7) {
+	memcpy(longer + len, request, sizeof(request) - 1);
+	for (size_t more = 0; more < sizeof(request); more += 7) {
 		assert_int_equal(rddr_proxy_protocol_parse(longer, len + more, &h), 0);
 		assert_int_equal(h.len, len);
 		assert_int_equal(h.local, !source);
@@ -100,11 +101,9 @@ static void test_bad_line(void **state)
 		"PROXY TCP4 0.0.0.0 10.0.0.1 1 2\r\n",
 		"PROXY TCP6 :: ::1 1 2\r\n",
 		"PROXY TCP6 ::ffff:0.0.0.0 ::1 1 2\r\n",
-		"PROXY UNKNOWN "
-		"1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901"
-		"2345678901\r\n",
 	};
 	struct proxy_header h;
+	char longest[120];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -112,13 +111,17 @@ static void test_bad_line(void **state)
 			fail_msg("taken: %s", cases[i]);
 	}
 	assert_int_equal(rddr_proxy_protocol_parse((const uint8_t *)"PROXY TCP4 1\0.0.0.1 ", 20, &h), -EBADMSG);
+	/* A line of 108 bytes. */
+	snprintf(longest, sizeof(longest), "PROXY UNKNOWN %092d\r\n", 1);
+	assert_int_equal(strlen(longest), 108);
+	assert_int_equal(rddr_proxy_protocol_parse((const uint8_t *)longest, strlen(longest), &h), -EBADMSG);
 }
 
-#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+static const uint8_t signature[] = {'\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
 
 static size_t binary(uint8_t *out, uint8_t command, uint8_t family, const void *rest, size_t len)
 {
-	memcpy(out, SIGNATURE, 12);
+	memcpy(out, signature, sizeof(signature));
 	out[12] = command;
 	out[13] = family;
 	out[14] = (uint8_t)(len >> 8);
@@ -171,7 +174,7 @@ static void test_bad_binary(void **state)
 	binary(data, 0x21, 0x11, NULL, 12);
 	data[14] = 0xff;
 	assert_int_equal(rddr_proxy_protocol_parse(data, 28, &h), -EBADMSG);
-	memcpy(data, SIGNATURE, 12);
+	memcpy(data, signature, sizeof(signature));
 	data[5] = 'x';
 	assert_int_equal(rddr_proxy_protocol_parse(data, 28, &h), -EBADMSG);
 }
