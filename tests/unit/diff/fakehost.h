@@ -229,6 +229,22 @@ static inline void fake_part(struct rddr_session *s)
 	s->parted = true;
 }
 
+/* Nothing is encrypted here. */
+static inline enum rddr_tls fake_tls(const struct rddr_session *s, uint32_t end)
+{
+	(void)s;
+	fake_need(end == RDDR_LONE || end < RDDR_MAX_INSTANCES, "tls: an end that is none");
+	return RDDR_TLS_NONE;
+}
+
+static inline bool fake_start_tls(struct rddr_session *s, uint32_t end)
+{
+	(void)s;
+	(void)end;
+	fake_fail("start_tls: the end has no TLS");
+	return false;
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -248,6 +264,8 @@ static const struct rddr_host fake_host = {
 	.finish = fake_finish,
 	.repeat = fake_repeat,
 	.resend = fake_resend,
+	.tls = fake_tls,
+	.start_tls = fake_start_tls,
 	.part = fake_part,
 };
 
