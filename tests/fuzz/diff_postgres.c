@@ -150,7 +150,9 @@ static void instances(const uint8_t *data, size_t size)
 		put(said, &c, next(&c));
 	compare(said, chosen, head & 4, 1, 0, &whole, &asked);
 	compare(said, chosen, head & 4, 1 + head, 1 + head % 50, &pieces, &asked);
-	need(whole.rejected == pieces.rejected, "a verdict by how it came");
+	/* Rows in any order: one that is ahead has its rows taken, and what stands behind the rows of the others is
+	 * judged when it says more. */
+	need(whole.rejected == pieces.rejected || head % 4 == 2, "a verdict by how it came");
 	/* In front of a divergence less or more of the same is let out, by how much was looked at together. Rows in any
 	 * order are let out when all have them, which depends on who was first. */
 	size_t len = whole.len < pieces.len ? whole.len : pieces.len;
