@@ -38,6 +38,7 @@ both() {
 }
 # Each dump has a word of its own against being restored by mistake.
 dump() { pg pg_dump --blobs | sed '/^\\\(un\)\?restrict /d'; }
+denied_twice() { (($(counter pg denied) >= 2)); }
 denied_once() { (($(counter pg denied) == 1)); }
 last() { pg_records | head -n 1; }
 
@@ -221,16 +222,19 @@ five_numbers() {
 	echo "begin; insert into t values (1); select 'inserted';" >&7
 	wait_for "the insert" 20 grep -q inserted "$RDDR_TMP/writer.log"
 	P=5502 sql -c "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'" >/dev/null
+	# Not before it is noticed: until then a commit may still reach the leader.
+	wait_for "a denial" 60 denied_once
 	echo "commit;" >&7
 	exec 7>&-
 	wait_for "its end" 30 gone writer
-	wait_for "a denial" 30 denied_once
 	spawn copier g sh -c "exec /usr/lib/postgresql/15/bin/psql -X -p 5432 -c 'copy t from stdin' <$RDDR_TMP/copy"
 	exec 8>"$RDDR_TMP/copy"
 	seq 1 20000 >&8
 	wait_for "the COPY" 20 copying
 	P=5501 sql -c "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy t%'" >/dev/null
 	wait_for "its death" 20 not_copying
+	# And so the end of the COPY.
+	wait_for "a denial" 60 denied_twice
 	{ seq 1 20000 >&8; } 2>/dev/null || true
 	exec 8>&-
 	wait_for "its end" 30 gone copier
