@@ -50,7 +50,8 @@ void rddr_config_tls_original_instances(struct reader *r, struct service *servic
 void rddr_config_tls_free(struct tls_conf **conf);
 
 CONFIG_READ_SLOT(rddr_config_instances_name); /* of struct instance */
-CONFIG_READ_SLOT(rddr_config_outgoing_instances);
+void rddr_config_outgoing_instance(struct reader *r, const struct node *node, const struct place *place,
+				   struct service *service);
 CONFIG_READ_SLOT(rddr_config_outgoing_backend);
 CONFIG_READ_SLOT(rddr_config_outgoing_source);
 CONFIG_READ_SLOT(rddr_config_outgoing_gather);

@@ -283,13 +283,11 @@ static void read_instance(struct reader *r, const struct node *node, const struc
 void rddr_config_instances_read(struct reader *r, const struct node *node, const struct place *place,
 				const struct field *field, void *base)
 {
+	struct service *service = base;
 	struct items items;
 	char shown[100];
 
-	if (((const struct service *)base)->direction == RDDR_OUTGOING) {
-		rddr_config_outgoing_instances(r, node, place, field, base);
-		return;
-	}
+	(void)field;
 	if (node->kind != NODE_SEQUENCE) {
 		rddr_config_read_fault(r, node->mark, place, "wants a list of instances, is %s",
 				       rddr_config_read_show(node, shown, sizeof(shown)));
@@ -301,6 +299,9 @@ void rddr_config_instances_read(struct reader *r, const struct node *node, const
 		struct place at;
 		const struct node *item = rddr_config_read_item(&items, i, place, &at);
 
-		read_instance(r, item, &at, base);
+		if (service->direction == RDDR_OUTGOING)
+			rddr_config_outgoing_instance(r, item, &at, service);
+		else
+			read_instance(r, item, &at, service);
 	}
 }

@@ -39,7 +39,8 @@ static const struct field instance_fields[] = {
 	{"listen", read_instance_listen, 0, NULL, false},
 };
 
-static void read_instance(struct reader *r, const struct node *node, const struct place *place, struct service *service)
+void rddr_config_outgoing_instance(struct reader *r, const struct node *node, const struct place *place,
+				   struct service *service)
 {
 	unsigned before = r->report->n + r->report->more;
 	struct instance *instance;
@@ -55,28 +56,6 @@ static void read_instance(struct reader *r, const struct node *node, const struc
 	if (!instance->n_clients && !instance->has_listen && r->report->n + r->report->more == before)
 		rddr_config_read_fault(r, node->mark, place,
 				       "needs clients (where this instance's connections come from), or listen");
-}
-
-void rddr_config_outgoing_instances(struct reader *r, const struct node *node, const struct place *place,
-				    const struct field *field, void *base)
-{
-	struct items items;
-	char shown[100];
-
-	(void)field;
-	if (node->kind != NODE_SEQUENCE) {
-		rddr_config_read_fault(r, node->mark, place, "wants a list of instances, is %s",
-				       rddr_config_read_show(node, shown, sizeof(shown)));
-		return;
-	}
-	if (!rddr_config_read_items(r, node, place, RDDR_MAX_INSTANCES, &items))
-		return;
-	for (size_t i = 0; i < items.n && !r->oom && !rddr_config_report_full(r->report); i++) {
-		struct place at;
-		const struct node *item = rddr_config_read_item(&items, i, place, &at);
-
-		read_instance(r, item, &at, base);
-	}
 }
 
 /* ---- the keys that only an outgoing service has ---- */

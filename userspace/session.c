@@ -164,14 +164,7 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 {
 	unsigned i = (unsigned)(ep - s->many);
 
-	rddr_session_count_dial(s, &ep->dial, outcome);
-	if (outcome == DIAL_CONNECTED) {
-		int fd = TAKE_FD(ep->dial.fd);
-
-		if (rddr_endpoint_open(ep, fd, &ep->dial.watch) < 0)
-			outcome = DIAL_FAILED;
-		ep->dial.watch = (struct watch){0};
-	}
+	outcome = rddr_session_take_dial(s, ep, outcome);
 	if (outcome == DIAL_CONNECTED && ep->shaking) {
 		rddr_handshake_begin(ep);
 		return;
@@ -203,25 +196,11 @@ static void on_dialled(struct dial *dial, enum dial_outcome outcome)
 void rddr_session_dial(struct rddr_session *s, unsigned i)
 {
 	struct endpoint *ep = &s->many[i];
-	struct dial_request request = {
-		.loop = s->worker->loop,
-		.client = &s->client,
-		.destination = &s->destination,
-		.own = &s->worker->own,
-		.access = s->service->access,
-		.service = s->service->name,
-	};
 
-	rddr_target_fill(s, &request);
-	rddr_dial_init(&ep->dial);
-	ep->dial.done = on_dialled;
-	ep->state = ENDPOINT_DIALLING;
 	/* Who is asked again keeps nobody else from going on. */
 	if (!(s->replaying & 1u << i))
 		s->gate_open = false;
-	s->dialling = rddr_loop_now(s->worker->loop);
-	rddr_metrics_count(s->service->metrics, METRIC_dials);
-	enum dial_outcome outcome = rddr_chainer_connect_server(&ep->dial, &s->service->instances[i].chainer, &request);
+	enum dial_outcome outcome = rddr_session_start_dial(s, ep, &s->service->instances[i].chainer, on_dialled);
 	if (outcome != DIAL_PENDING)
 		rddr_session_dialled(s, ep, outcome);
 }

@@ -149,8 +149,12 @@ void rddr_session_detach(struct rddr_session *s, unsigned i, const char *why);
 
 /* An end finished dialling, or failed to. */
 void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
-/* Counts what became of a dial; in session_dials.c. */
-void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome);
+/* Begins to dial an end; outcomes as for rddr_chainer_connect_server. In session_dials.c. */
+enum dial_outcome rddr_session_start_dial(struct rddr_session *s, struct endpoint *ep, const struct chainer_conf *conf,
+					  void (*done)(struct dial *dial, enum dial_outcome outcome));
+/* Counts what became of an end's dial, and opens the end when it is connected; the outcome is then what that came to.
+ * In session_dials.c. */
+enum dial_outcome rddr_session_take_dial(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);
 /* Dials a many end (again). */
 void rddr_session_dial(struct rddr_session *s, unsigned i);
 

@@ -1,10 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* session_dials.c - how the dials of sessions ended, as counters. */
+/* session_dials.c - what the dials of any end have in common: how they begin, and how they end. */
 #include "metrics.h"
 #include "own.h"
 #include "session.h"
+#include "target.h"
+#include "worker.h"
 
-void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
+enum dial_outcome rddr_session_start_dial(struct rddr_session *s, struct endpoint *ep, const struct chainer_conf *conf,
+					  void (*done)(struct dial *dial, enum dial_outcome outcome))
+{
+	struct dial_request request = {
+		.loop = s->worker->loop,
+		.client = &s->client,
+		.destination = &s->destination,
+		.own = &s->worker->own,
+		.access = s->service->access,
+		.service = s->service->name,
+	};
+
+	rddr_target_fill(s, &request);
+	rddr_dial_init(&ep->dial);
+	ep->dial.done = done;
+	ep->state = ENDPOINT_DIALLING;
+	s->dialling = rddr_loop_now(s->worker->loop);
+	rddr_metrics_count(s->service->metrics, METRIC_dials);
+	return rddr_chainer_connect_server(&ep->dial, conf, &request);
+}
+
+static void count(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)
 {
 	static const enum metric metrics[DIAL_OUTCOMES] = {
 		[DIAL_REFUSED] = METRIC_dial_refused,
@@ -33,4 +56,17 @@ void rddr_session_count_dial(struct rddr_session *s, const struct dial *dial, en
 		rddr_metrics_count(s->service->metrics, rungs[dial->rung]);
 	else if (dial->conf && dial->conf->forge_addr)
 		rddr_metrics_count(s->service->metrics, METRIC_forge_fallback);
+}
+
+enum dial_outcome rddr_session_take_dial(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome)
+{
+	count(s, &ep->dial, outcome);
+	if (outcome == DIAL_CONNECTED) {
+		int fd = TAKE_FD(ep->dial.fd);
+
+		if (rddr_endpoint_open(ep, fd, &ep->dial.watch) < 0)
+			outcome = DIAL_FAILED;
+		ep->dial.watch = (struct watch){0};
+	}
+	return outcome;
 }

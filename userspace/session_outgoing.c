@@ -20,14 +20,7 @@ void rddr_outgoing_dialled(struct rddr_session *s, enum dial_outcome outcome)
 	struct endpoint *ep = &s->lone;
 	char at[RDDR_ADDR_TEXT];
 
-	rddr_session_count_dial(s, &ep->dial, outcome);
-	if (outcome == DIAL_CONNECTED) {
-		int fd = TAKE_FD(ep->dial.fd);
-
-		if (rddr_endpoint_open(ep, fd, &ep->dial.watch) < 0)
-			outcome = DIAL_FAILED;
-		ep->dial.watch = (struct watch){0};
-	}
+	outcome = rddr_session_take_dial(s, ep, outcome);
 	if (outcome == DIAL_CONNECTED && ep->shaking) {
 		rddr_handshake_begin(ep);
 		return;
@@ -59,21 +52,8 @@ static void on_dialled(struct dial *dial, enum dial_outcome outcome)
 static void dial(struct rddr_session *s)
 {
 	struct endpoint *ep = &s->lone;
-	const struct dial_request request = {
-		.loop = s->worker->loop,
-		.client = &s->client,
-		.destination = &s->destination,
-		.own = &s->worker->own,
-		.access = s->service->access,
-		.service = s->service->name,
-	};
+	enum dial_outcome outcome = rddr_session_start_dial(s, ep, &s->service->backend.chainer, on_dialled);
 
-	rddr_dial_init(&ep->dial);
-	ep->dial.done = on_dialled;
-	ep->state = ENDPOINT_DIALLING;
-	s->dialling = rddr_loop_now(s->worker->loop);
-	rddr_metrics_count(s->service->metrics, METRIC_dials);
-	enum dial_outcome outcome = rddr_chainer_connect_server(&ep->dial, &s->service->backend.chainer, &request);
 	if (outcome != DIAL_PENDING)
 		rddr_outgoing_dialled(s, outcome);
 }
