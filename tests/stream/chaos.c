@@ -119,18 +119,6 @@ static void cast(struct play *p, size_t k)
 	}
 }
 
-static void check(const struct play *p, size_t k)
-{
-	bool wrong = p->client.wrong;
-
-	for (unsigned i = 0; i < p->n; i++)
-		wrong |= p->server[i].wrong;
-	if (!wrong)
-		return;
-	play_show(p);
-	fail_msg("%s: somebody heard what was not said", services[k]);
-}
-
 /* Every fourth round is the last service's alone. */
 static size_t service_of(unsigned round, size_t k)
 {
@@ -153,7 +141,7 @@ static void one_round(unsigned round)
 	while (turns-- > 0)
 		play_turn(&w.stage, plays, SESSIONS, NULL, 1);
 	for (size_t k = 0; k < SESSIONS; k++) {
-		check(&plays[k], service_of(round, k));
+		play_check(&plays[k], services[service_of(round, k)]);
 		play_free(&plays[k]);
 	}
 	free(plays);

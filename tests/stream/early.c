@@ -69,11 +69,6 @@ static uint64_t counter(const char *service, const char *name)
 	return child_counter(&w.daemon, service, name);
 }
 
-static void says_text(struct end *e, const char *text)
-{
-	says(e, text, strlen(text));
-}
-
 struct kept {
 	char text[2000];
 };

@@ -53,25 +53,6 @@ static uint64_t counter(const char *service, const char *name)
 	return child_counter(&w.daemon, service, name);
 }
 
-static void check_clean(const struct play *p)
-{
-	bool wrong = p->client.wrong;
-
-	for (unsigned i = 0; i < p->n; i++)
-		wrong |= p->server[i].wrong;
-	if (!wrong)
-		return;
-	play_show(p);
-	fail_msg("somebody heard what was not said");
-}
-
-static void finish(struct play *p)
-{
-	check_clean(p);
-	play_free(p);
-	child_wait_sessions(&w.daemon, 0);
-}
-
 /* ---- halves ---- */
 
 /* The client ends at once; the answers go on flowing. */
@@ -95,7 +76,7 @@ static void client_ends_first(void **state)
 	play_run(&w.stage, &p, all_done);
 	assert_int_equal(p.client.heard, LOAD);
 	assert_true(p.client.ended && !p.client.reset);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* All servers end; the client goes on sending, and they go on reading. */
@@ -122,7 +103,7 @@ static void servers_end_first(void **state)
 		assert_int_equal(p.server[i].heard, LOAD);
 		assert_true(p.server[i].ended && !p.server[i].reset);
 	}
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* All servers close for good; a client that goes on sending is told, as it would be without us. */
@@ -147,7 +128,7 @@ static void servers_close_client_sends(void **state)
 	p.cue = 1;
 	play_run(&w.stage, &p, client_reset);
 	assert_true(p.client.reset);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* Some servers close for good, one only ends its half: it still gets what the client says. */
@@ -169,7 +150,7 @@ static void one_server_goes_on_reading(void **state)
 	world_play(&w, &p, "three");
 	play_run(&w.stage, &p, all_done);
 	assert_int_equal(p.server[1].heard, LOAD);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* ---- resets ---- */
@@ -205,7 +186,7 @@ static void reset_client(bool up_way)
 	for (unsigned i = 0; i < 3; i++)
 		assert_false(p.server[i].ended);
 	child_wait_counter(&w.daemon, "three", "lone_resets", before + 1);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 static void client_resets(void **state)
@@ -242,7 +223,7 @@ static void client_resets_while_held_up(void **state)
 	p.client.fd = -1;
 	child_wait_counter(&w.daemon, "three", "lone_resets", before + 1);
 	play_run(&w.stage, &p, servers_reset);
-	finish(&p);
+	world_finish(&w, &p);
 	free(much);
 }
 
@@ -270,7 +251,7 @@ static void servers_reset_all(void **state)
 			world_play(&w, &p, services[k]);
 			play_run(&w.stage, &p, client_closed);
 			assert_true(p.client.reset && !p.client.ended);
-			finish(&p);
+			world_finish(&w, &p);
 		}
 	}
 	assert_int_equal(counter("three", "divergences"), 0);
@@ -291,7 +272,7 @@ static void idle(void **state)
 	play_run(&w.stage, &p, client_closed);
 	assert_true(p.client.reset);
 	play_run(&w.stage, &p, servers_reset);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("idle", "idle_timeouts"), before + 1);
 	assert_int_equal(counter("idle", "divergences"), 0);
 }
@@ -318,7 +299,7 @@ static void connecting(void **state)
 		/* Nobody is asked before everybody can be. */
 		for (unsigned k = 0; k < 3; k++)
 			assert_int_equal(p.server[k].heard, 0);
-		finish(&p);
+		world_finish(&w, &p);
 		stage_unfill(&w.stage, i);
 		world_check_evidence(&w, NULL, &p, "connect", &e, "an instance that is never reached");
 	}
@@ -352,7 +333,7 @@ static void said_before_connected(void **state)
 	play_run(&w.stage, &p, client_done);
 	assert_int_equal(p.client.heard, 300);
 	assert_false(p.client.reset);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* A client that does not read for longer than the skew deadline: nobody is late. */
@@ -385,7 +366,7 @@ static void client_rests(void **state)
 	play_run(&w.stage, &p, all_done);
 	assert_int_equal(p.client.heard, len);
 	assert_false(p.client.reset);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("skewed", "divergences"), 0);
 	free(much);
 }

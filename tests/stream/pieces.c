@@ -131,7 +131,7 @@ static int end(void **state)
 	return 0;
 }
 
-static void says_text(struct end *e, struct text t)
+static void says_piece(struct end *e, struct text t)
 {
 	says(e, t.bytes, t.len ? t.len : strlen(t.bytes));
 }
@@ -190,7 +190,7 @@ static size_t played(const struct exchange *x, unsigned dribbles, char *kept, si
 	play_init(&p, 3);
 	p.client.keep = (uint8_t *)kept;
 	p.client.keep_len = KEPT - 1;
-	says_text(&p.client, (struct text){x->asked, 0});
+	says_piece(&p.client, (struct text){x->asked, 0});
 	p.client.dribbles = dribbles & 1;
 	if (expected)
 		does(&p.client, ACT_HEAR, expected);
@@ -203,7 +203,7 @@ static size_t played(const struct exchange *x, unsigned dribbles, char *kept, si
 		e->dribbles = dribbles >> (1 + i) & 1;
 		expects(e, heard, strlen(heard));
 		does(e, ACT_HEAR, strlen(heard));
-		says_text(e, i == 2 && x->other.bytes ? x->other : x->answer);
+		says_piece(e, i == 2 && x->other.bytes ? x->other : x->answer);
 		if (x->closes)
 			does(e, ACT_CLOSE, 0);
 	}

@@ -63,25 +63,6 @@ static uint64_t counter(const char *service, const char *name)
 	return child_counter(&w.daemon, service, name);
 }
 
-static void says_text(struct end *e, const char *text)
-{
-	says(e, text, strlen(text));
-}
-
-static void finish(struct play *p)
-{
-	bool wrong = p->client.wrong;
-
-	for (unsigned i = 0; i < p->n; i++)
-		wrong |= p->server[i].wrong;
-	if (wrong) {
-		play_show(p);
-		fail_msg("somebody heard what was not said");
-	}
-	play_free(p);
-	child_wait_sessions(&w.daemon, 0);
-}
-
 /* How a connection ends that was asked something. */
 enum how {
 	UNREAD,	    /* with the request unread, which makes it a reset */
@@ -183,7 +164,7 @@ static void survives(const struct race *r)
 		assert_int_equal(p.server[i].connections, 1 + (r->who >> i & 1));
 		assert_int_equal(p.server[i].heard, p.server[i].expect_len);
 	}
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter(r->service, "replays"), replays + (unsigned)__builtin_popcount(r->who));
 	assert_int_equal(counter(r->service, "denied"), denied);
 	assert_int_equal(counter(r->service, "reported"), reported);
@@ -261,7 +242,7 @@ static void at_the_same_moment(void **state)
 			p.cue = 3;
 			child_thaw(&w.daemon);
 			play_run(&w.stage, &p, all_done);
-			finish(&p);
+			world_finish(&w, &p);
 		}
 	}
 	/* An end that is seen before the request is none of a reused connection. */
@@ -285,7 +266,7 @@ static void is_denied(const struct race *r, const char *reason, unsigned replays
 	play_run(&w.stage, &p, client_closed);
 	assert_true(p.client.heard > strlen(ONE) + 300);
 	world_check_evidence(&w, NULL, &p, r->service, &e, "a connection that ends before its answer");
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter(r->service, "replays"), again + replays);
 	assert_int_equal(counter(r->service, "replays_refused"), not_again + refused);
 }
@@ -331,7 +312,7 @@ static void when_it_cannot_be_reached(void **state)
 		assert_true(p.client.heard > strlen(ONE) + 300);
 		world_check_evidence(&w, NULL, &p, "web", &e, "an instance that is gone");
 		stage_refuse(&w.stage, i, false);
-		finish(&p);
+		world_finish(&w, &p);
 	}
 }
 
@@ -360,7 +341,7 @@ static void the_deadline_waits_for_the_dial(void **state)
 	assert_int_equal(counter("skewed", "divergences"), 0);
 	stage_unfill(&w.stage, 1);
 	play_run(&w.stage, &p, all_done);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("skewed", "divergences"), 0);
 }
 
@@ -405,7 +386,7 @@ static void in_the_middle_of_a_body(void **state)
 		}
 		p.cue = 1;
 		play_run(&w.stage, &p, all_done);
-		finish(&p);
+		world_finish(&w, &p);
 	}
 }
 
@@ -443,7 +424,7 @@ static void as_it_was_rewritten(void **state)
 		}
 		world_play(&w, &p, "web");
 		play_run(&w.stage, &p, all_done);
-		finish(&p);
+		world_finish(&w, &p);
 	}
 }
 
@@ -477,7 +458,7 @@ static void each_of_many(void **state)
 	play_run(&w.stage, &p, all_done);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(p.server[i].connections, 3);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* A connection on which nothing was asked before is not asked again. */
@@ -503,7 +484,7 @@ static void not_the_first_time(void **state)
 	p.cue = 1;
 	play_run(&w.stage, &p, client_closed);
 	world_check_evidence(&w, NULL, &p, "web", &e, "a first request");
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("web", "replays"), replays);
 }
 
@@ -543,7 +524,7 @@ static void posts_go_to_fresh_connections(void **state)
 		play_run(&w.stage, &p, all_done);
 		for (unsigned i = 0; i < 3; i++)
 			assert_int_equal(p.server[i].connections, k == 0 ? 2 : 1);
-		finish(&p);
+		world_finish(&w, &p);
 	}
 	assert_int_equal(counter("fresh", "refreshed"), refreshed + 3);
 	assert_int_equal(counter("web", "refreshed"), 0);

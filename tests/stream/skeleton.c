@@ -52,25 +52,6 @@ static uint64_t counter(const char *service, const char *name)
 	return child_counter(&w.daemon, service, name);
 }
 
-static void says_text(struct end *e, const char *text)
-{
-	says(e, text, strlen(text));
-}
-
-static void finish(struct play *p)
-{
-	bool wrong = p->client.wrong;
-
-	for (unsigned i = 0; i < p->n; i++)
-		wrong |= p->server[i].wrong;
-	if (wrong) {
-		play_show(p);
-		fail_msg("somebody heard what was not said");
-	}
-	play_free(p);
-	child_wait_sessions(&w.daemon, 0);
-}
-
 static bool first_answer_came(const struct play *p)
 {
 	return p->client.heard >= 4;
@@ -140,7 +121,7 @@ static void exchange(uint32_t dribbles)
 	assert_true(p.client.ended && !p.client.reset && p.client.heard == 10);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(p.server[i].heard, p.server[i].expect_len);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 static void exchanges(void **state)
@@ -196,7 +177,7 @@ static void between(unsigned who, enum act_kind how, uint32_t dribbles)
 	assert_true(p.client.ended && !p.client.reset && p.client.heard == 8);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(p.server[i].connections, 1 + (who >> i & 1));
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("lines", "redials"), before + closing);
 }
 
@@ -239,7 +220,7 @@ static void then_client_ends(unsigned who)
 	assert_true(p.client.ended && !p.client.reset && p.client.heard == 4);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(p.server[i].connections, 1);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 static void client_ends_while_some_rest(void **state)
@@ -278,7 +259,7 @@ static void all_close_at_a_neutral_point(void **state)
 	assert_true(p.client.reset);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(p.server[i].connections, 1);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("lines", "divergences"), 0);
 }
 
@@ -314,7 +295,7 @@ static void not_there_any_more(void **state)
 	stage_refuse(&w.stage, 1, false);
 	assert_true(p.client.ended && !p.client.reset);
 	assert_memory_equal(denial, "one\ndenied ", 11);
-	finish(&p);
+	world_finish(&w, &p);
 	world_check_evidence(&w, NULL, &p, "lines", &e, "an instance that rests and is gone");
 }
 
@@ -363,7 +344,7 @@ static void denial_arrives(void **state)
 			assert_true(p.client.ended && !p.client.reset);
 			assert_memory_equal(text, "denied ", 7);
 			assert_string_equal(text + strlen(text) - 2, "\r\n");
-			finish(&p);
+			world_finish(&w, &p);
 			world_check_evidence(&w, NULL, &p, "lines", &e, "a denial");
 		}
 	}
@@ -397,7 +378,7 @@ static void denial_arrives_amid_an_upload(void **state)
 		play_show(&p);
 		fail_msg("the denial did not arrive: '%s'", text);
 	}
-	finish(&p);
+	world_finish(&w, &p);
 	free(upload);
 }
 
@@ -414,7 +395,7 @@ static void denied_client_stays(void **state)
 	play_run(&w.stage, &p, client_closed);
 	assert_true(p.client.ended && !p.client.reset);
 	child_wait_sessions(&w.daemon, 0);
-	finish(&p);
+	world_finish(&w, &p);
 }
 
 /* ---- what the client may not say ---- */
@@ -439,7 +420,7 @@ static void is_rejected(const char *service, const char *said, size_t len, const
 	play_run(&w.stage, &p, client_closed);
 	assert_true(p.client.ended && !p.client.reset);
 	assert_memory_equal(text, "denied ", 7);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter(service, "denied_rejected"), before + 1);
 	world_check_evidence(&w, NULL, &p, service, &e, "a rejection");
 }
@@ -476,7 +457,7 @@ static void endless_answer(void **state)
 	does(&p.client, ACT_HEAR_END, 0);
 	world_play(&w, &p, "lines");
 	play_run(&w.stage, &p, client_closed);
-	finish(&p);
+	world_finish(&w, &p);
 	world_check_evidence(&w, NULL, &p, "lines", &e, "an endless line");
 	free(line);
 }
@@ -511,7 +492,7 @@ static void past_the_limit(void **state)
 	world_play(&w, &p, "watched");
 	play_run(&w.stage, &p, client_done);
 	assert_true(p.client.ended && !p.client.reset && p.client.heard == len);
-	finish(&p);
+	world_finish(&w, &p);
 	assert_int_equal(counter("watched", "denied"), before);
 	assert_true(counter("watched", "reported") > 0);
 	free(line);
@@ -546,7 +527,7 @@ static void refused_but_watched(void **state)
 		world_play(&w, &p, "watched");
 		play_run(&w.stage, &p, client_done);
 		assert_true(p.client.ended && !p.client.reset && p.client.heard == 5 && p.server[0].heard == len);
-		finish(&p);
+		world_finish(&w, &p);
 		assert_int_equal(counter("watched", "denied"), denied);
 		assert_int_equal(counter("watched", "detached"), detached + 2);
 		free(line);

@@ -179,6 +179,11 @@ void says(struct end *e, const void *data, size_t len)
 	e->acts[e->n_acts++] = (struct act){.kind = ACT_SAY, .data = data, .len = len};
 }
 
+void says_text(struct end *e, const char *text)
+{
+	says(e, text, strlen(text));
+}
+
 void does(struct end *e, enum act_kind kind, size_t len)
 {
 	assert_true(e->n_acts < ACTS);
@@ -615,6 +620,18 @@ void play_gather_last(struct stage *s, struct play *plays, size_t n)
 		return;
 	play_show(&plays[n - 1]);
 	fail_msg("not every server was dialled");
+}
+
+void play_check(const struct play *p, const char *what)
+{
+	bool wrong = p->client.wrong;
+
+	for (unsigned i = 0; i < p->n; i++)
+		wrong |= p->server[i].wrong;
+	if (!wrong)
+		return;
+	play_show(p);
+	fail_msg("%s: somebody heard what was not said", what);
 }
 
 void play_free(struct play *p)

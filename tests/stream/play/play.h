@@ -93,6 +93,7 @@ uint8_t *noise_bytes(size_t len, unsigned seed);
 
 void play_init(struct play *p, unsigned n);
 void says(struct end *e, const void *data, size_t len);
+void says_text(struct end *e, const char *text);
 void does(struct end *e, enum act_kind kind, size_t len);
 void expects(struct end *e, const void *data, size_t len);
 
@@ -130,6 +131,8 @@ bool end_done(const struct end *e);
 bool play_accept(struct stage *s, unsigned i, struct play *p);
 
 void play_show(const struct play *p);
+/* Fails, and shows the play, when somebody heard what was not expected; what names it in the message. */
+void play_check(const struct play *p, const char *what);
 /* Closes whatever is open. */
 void play_free(struct play *p);
 

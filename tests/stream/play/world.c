@@ -140,6 +140,13 @@ void world_play_until_counted(struct world *w, struct play *p, const char *servi
 	}
 }
 
+void world_finish(struct world *w, struct play *p)
+{
+	play_check(p, "the play");
+	play_free(p);
+	child_wait_sessions(&w->daemon, 0);
+}
+
 static bool as_expected(json_object *record, const char *service, const struct expected *e)
 {
 	const char *minority = json_text(record, "minority"), *why = json_text(record, "why");

@@ -47,6 +47,9 @@ void world_connect(struct world *w, struct play *p, const char *service);
 /* Plays on until a counter has at least this value. */
 void world_play_until_counted(struct world *w, struct play *p, const char *service, const char *name, uint64_t value);
 
+/* A play is over: nobody heard what was not said, and its session ends. */
+void world_finish(struct world *w, struct play *p);
+
 /* What a record of evidence has to say. */
 struct expected {
 	const char *action, *reason;
