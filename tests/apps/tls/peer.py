@@ -30,14 +30,73 @@ def lines(conn):
     return data
 
 
-def half_close(conn):
-    """close_notify, and the end of the socket's half: what Python's unwrap does, without waiting for the other's."""
-    conn.settimeout(0)
-    try:
-        conn.unwrap()
-    except (ssl.SSLWantReadError, ssl.SSLError, OSError):
-        pass
-    conn.settimeout(None)
+class Tls:
+    """TLS over a socket whose half can be closed without a read: SSLSocket's unwrap drops what has come meanwhile."""
+
+    def __init__(self, sock, context, **how):
+        self.sock = sock
+        self.came, self.goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.came, self.goes, **how)
+        self.read = b""
+        self.step(self.tls.do_handshake)
+
+    def flush(self):
+        if self.goes.pending:
+            self.sock.sendall(self.goes.read())
+
+    def step(self, call, *args):
+        while True:
+            try:
+                result = call(*args)
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.came.write(data)
+                else:
+                    self.came.write_eof()
+            except ssl.SSLError:
+                # An alert, perhaps.
+                self.flush()
+                raise
+
+    def sendall(self, data):
+        self.step(self.tls.write, data)
+
+    def recv(self, most):
+        """Empty behind a close_notify; ssl.SSLError where the stream ends without one."""
+        if self.read:
+            data, self.read = self.read[:most], self.read[most:]
+            return data
+        try:
+            return self.step(self.tls.read, most)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def half_close(self):
+        """close_notify, and the end of the socket's half."""
+        try:
+            while True:
+                data = self.tls.read(65536)
+                if not data:
+                    break
+                self.read += data
+        except ssl.SSLError:
+            pass
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass
+        try:
+            self.flush()
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.sock.close()
 
 
 def echo(conn):
@@ -51,7 +110,7 @@ def echo(conn):
         if data.endswith(b"\n") and total < 1000:
             conn.sendall(data)
     conn.sendall(b"%d %s\n" % (total, digest.hexdigest().encode()))
-    half_close(conn)
+    conn.half_close()
 
 
 def serve_one(conn, context, how):
@@ -59,7 +118,7 @@ def serve_one(conn, context, how):
         if how.startswith("starttls"):
             print("clear", lines(conn).decode().strip(), flush=True)
             conn.sendall(b"+OK\nmore in clear\n" if how == "starttls-more" else b"+OK\n")
-        conn = context.wrap_socket(conn, server_side=True, suppress_ragged_eofs=False)
+        conn = Tls(conn, context, server_side=True)
         if how == "cut":
             conn.sendall(b"cut: " + lines(conn))
         else:
@@ -87,8 +146,6 @@ def read_all(conn):
                 break
             sys.stdout.write(data.decode())
         print("end")
-    except ssl.SSLZeroReturnError:
-        print("end")
     except (ssl.SSLError, OSError) as e:
         print("torn", type(e).__name__)
 
@@ -99,7 +156,7 @@ def ask(address, port, ca, name, how, n="1"):
     if how == "idle":
         kept = []
         for i in range(int(n)):
-            conn = context.wrap_socket(socket.create_connection((address, int(port))), server_hostname=name)
+            conn = Tls(socket.create_connection((address, int(port))), context, server_hostname=name)
             conn.sendall(b"hello\n")
             assert conn.recv(100) == b"hello\n"
             kept.append(conn)
@@ -119,7 +176,7 @@ def ask(address, port, ca, name, how, n="1"):
             print("clear", answer.decode().strip())
             return
     try:
-        conn = context.wrap_socket(conn, server_hostname=name, suppress_ragged_eofs=False)
+        conn = Tls(conn, context, server_hostname=name)
     except (ssl.SSLError, OSError) as e:
         print("refused", type(e).__name__)
         return
@@ -131,10 +188,9 @@ def ask(address, port, ca, name, how, n="1"):
         conn.sendall(b"hello\n")
         if how == "cut":
             print(lines(conn).decode().strip())
-            conn.detach()
             return
     if how != "read":
-        half_close(conn)
+        conn.half_close()
     read_all(conn)
 
 
