@@ -280,7 +280,6 @@ bench: deps ## compare with nothing, HAProxy, nginx and pgbouncer in between
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(TOOLS)
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/run
 	$(Q)RDDR_BUILD=$(BUILD) tests/bench/postgres
-	$(Q)RDDR_BUILD=$(BUILD) RDDR_FORGED=50000 tests/run --stage bats tests/36-failover.bats
 
 SCRIPTS := rddr-attach rddr-detach rddr-status rddr-doctor
 # What they share, and what the units run.
