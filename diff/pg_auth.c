@@ -162,13 +162,17 @@ static void let_in(struct pg_auth *a)
 
 bool rddr_pg_auth_proved(const struct pg_auth *a)
 {
+	bool any = false;
+
 	for (unsigned i = 0; i < a->n_frontends; i++) {
 		enum pg_frontend_turn turn = a->frontends[i].turn;
 
 		if (turn != FRONTEND_PROVED && turn != FRONTEND_THROUGH && turn != FRONTEND_GONE)
 			return false;
+		any |= turn != FRONTEND_GONE;
 	}
-	return a->decided;
+	/* Where nobody is left, nobody has proved anything. */
+	return any && a->decided;
 }
 
 /* Ends of a role that take part, and of them those whose turn is that; *which is one of these, *other one of the rest.
