@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "span_limits.h"
 
-/* Escapes that a value may have more or fewer of than another of the same form. */
-#define LONGEST_ESCAPE 6
-
 /* A few bytes of a random token may show only few of its kinds: below so many, the next wider kind is taken. */
 #define SHORTEST   4
 #define FEW_DIGITS 24
@@ -138,25 +135,61 @@ void rddr_span_limits_set(struct span_limits *limits, struct slice a, struct sli
 	limits->most += slack;
 	if (limits->least > 0)
 		limits->least = limits->least > slack ? limits->least - slack : 1;
-	limits->most_bytes = limits->most * LONGEST_ESCAPE;
+}
+
+static const char too_long[] = "is longer than the pair's noise there allows";
+static const char too_short[] = "is shorter than the pair's noise there allows";
+static const char of_another_form[] = "does not have the form of the pair's noise there";
+
+/* Takes the characters that end at to, or before it. False: one of them is not allowed, or one too many. */
+static bool walk(struct span_walk *w, const struct span_limits *limits, size_t to, const char **why)
+{
+	uint8_t c;
+
+	while (w->at < to) {
+		size_t n = next(w->text, w->at, &c);
+
+		/* An escape that to cuts is none for a value that ends there. */
+		if (w->at + n > to)
+			return true;
+		if (w->length == limits->most) {
+			*why = too_long;
+			return false;
+		}
+		if (!rddr_noise_holds(limits->class, c) && !(limits->also[c / 64] >> (c % 64) & 1)) {
+			*why = of_another_form;
+			return false;
+		}
+		w->at += n;
+		w->length++;
+	}
+	return true;
+}
+
+bool rddr_span_walk_to(struct span_walk *w, const struct span_limits *limits, size_t to, size_t *missing,
+		       const char **why)
+{
+	struct span_walk cut;
+
+	*missing = 0;
+	*why = too_short;
+	if (!walk(w, limits, to, why))
+		return false;
+	cut = (struct span_walk){.text = slice_cut(w->text, 0, to), .at = w->at, .length = w->length};
+	/* What is left of the escape may be wrong where the whole of it is right. */
+	if (!walk(&cut, limits, to, why))
+		*missing = 1;
+	else if (cut.length < limits->least)
+		*missing = limits->least - cut.length;
+	return true;
 }
 
 bool rddr_span_limits_hold(const struct span_limits *limits, struct slice value, const char **why)
 {
-	size_t length = 0;
-	uint8_t c;
+	struct span_walk w = {.text = value};
 
-	*why = "is longer than the pair's noise there allows";
-	for (size_t at = 0; at < value.len; length++) {
-		if (length == limits->most)
-			return false;
-		at += next(value, at, &c);
-		if (!rddr_noise_holds(limits->class, c) && !(limits->also[c / 64] >> (c % 64) & 1)) {
-			*why = "does not have the form of the pair's noise there";
-			return false;
-		}
-	}
-	if (length < limits->least)
-		*why = "is shorter than the pair's noise there allows";
-	return length >= limits->least;
+	if (!walk(&w, limits, value.len, why))
+		return false;
+	*why = too_short;
+	return w.length >= limits->least;
 }

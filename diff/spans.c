@@ -12,6 +12,9 @@
 #include "noise.h"
 #include "span_limits.h"
 
+/* Where a value could end, of places with escapes in front. */
+#define MOST_PLACES 256
+
 /* The spans of one skeleton, and what may be in them. */
 struct skeleton {
 	struct slice text; /* the first text */
@@ -66,27 +69,30 @@ static bool equal_at(struct slice text, size_t at, struct slice part)
 
 /*
  * Finds where the value that begins at from ends: where the piece behind it is, so that the value fits. limits: NULL
- * takes any value.
+ * takes any value. Nothing is looked for where the value would be too short, and only so often: what the texts say
+ * must not decide how much work they are.
  */
 static bool find_end(struct slice text, size_t from, size_t until, struct slice behind,
 		     const struct span_limits *limits, size_t *end, const char **why)
 {
-	size_t at = from;
+	struct span_walk walk = {.text = slice_cut(text, 0, until), .at = from};
+	size_t at = from + (limits ? limits->least : 0);
 
 	*why = outside;
-	while (at + behind.len <= until) {
+	for (unsigned tries = 0; tries < MOST_PLACES && at + behind.len <= until; tries++) {
 		const uint8_t *found = memmem(text.data + at, until - at, behind.data, behind.len);
+		size_t missing = 0;
 
 		if (!found)
 			return false;
 		at = (size_t)(found - text.data);
-		if (!limits || rddr_span_limits_hold(limits, slice_cut(text, from, at - from), why)) {
+		if (limits && !rddr_span_walk_to(&walk, limits, at, &missing, why))
+			return false;
+		if (!missing) {
 			*end = at;
 			return true;
 		}
-		if (at - from > limits->most_bytes)
-			return false;
-		at++;
+		at += missing;
 	}
 	return false;
 }

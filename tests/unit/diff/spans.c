@@ -386,6 +386,54 @@ static void test_many(void **state)
 	free(r);
 }
 
+static size_t repeat(char *text, size_t at, const char *with, size_t times)
+{
+	size_t len = strlen(with);
+
+	for (size_t i = 0; i < times; i++, at += len)
+		memcpy(text + at, with, len);
+	return at;
+}
+
+/*
+ * A pair that is not honest has long noise, and the third a line in which the piece behind it stands everywhere. Were
+ * each place as much work as the value in front of it, this would take the better part of an hour.
+ */
+static void test_work(void **state)
+{
+	static const struct {
+		const char *noise[2], *ends[2], *third;
+	} cases[] = {
+		{{"x", "y"}, {"<!</td><td>1", "?</td><td>2"}, "7</td><td>"},
+		/* Places within escapes, and a piece that overlaps itself. */
+		{{"%41", "%42"}, {"1%4%4%4%4%4 1", "2%4%4%4%4%4 2"}, "%4"},
+		{{"a", "b"}, {".aaaaaaaaaaaa,1", ".aaaaaaaaaaaa,2"}, "a"},
+	};
+	enum { TIMES = 1 << 19, ROOM = 16 * TIMES };
+	char *text[3] = {malloc(ROOM), malloc(ROOM), malloc(ROOM)};
+	struct spans_result *r = calloc(1, sizeof(*r));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice texts[3];
+		size_t len[3];
+
+		for (unsigned w = 0; w < 2; w++) {
+			len[w] = repeat(text[w], 0, "<tr>", 1);
+			len[w] = repeat(text[w], len[w], cases[i].noise[w], TIMES);
+			len[w] = repeat(text[w], len[w], cases[i].ends[w], 1);
+		}
+		len[2] = repeat(text[2], 0, "<tr>", 1);
+		len[2] = repeat(text[2], len[2], cases[i].third, TIMES);
+		for (unsigned w = 0; w < 3; w++)
+			texts[w] = (struct slice){(const uint8_t *)text[w], len[w]};
+		assert_int_not_equal(rddr_spans_compare(texts, 3, 0, true, r), SPANS_NOISE);
+	}
+	for (unsigned w = 0; w < 3; w++)
+		free(text[w]);
+	free(r);
+}
+
 static void test_show(void **state)
 {
 	char buf[SPANS_SHOWN], longer[200];
@@ -404,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_skeleton),     cmocka_unit_test(test_values),
 		cmocka_unit_test(test_no_filter), cmocka_unit_test(test_absent_other), cmocka_unit_test(test_honest),
 		cmocka_unit_test(test_many),	  cmocka_unit_test(test_show),	       cmocka_unit_test(test_sides),
+		cmocka_unit_test(test_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
