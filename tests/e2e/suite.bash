@@ -21,24 +21,24 @@ next_package() {
 	return $status
 }
 
-# depends FIRST.deb DIR: the packages that it depends on and the machine does not have, from Debian, into DIR: the machine has no
-# network to fetch them by.
-depends() {
+# suite_depends FIRST.deb ROOT DIR: the packages that it depends on and the machine's root file system does not have, from Debian, into
+# DIR. To be called where there is a network: the machine has none to fetch them by.
+suite_depends() {
 	local name missing=()
-	mkdir -p "$2"
+	mkdir -p "$3"
 	for name in $(dpkg-deb --field "$1" Depends | sed 's/([^)]*)//g; s/,/ /g'); do
-		inside dpkg-query --show "$name" </dev/null >/dev/null 2>&1 || missing+=("$name")
+		dpkg-query --admindir="$2/var/lib/dpkg" --show "$name" >/dev/null 2>&1 || missing+=("$name")
 	done
-	((${#missing[@]} == 0)) || (cd "$2" && apt-get -q download "${missing[@]}")
+	((${#missing[@]} == 0)) || (cd "$3" && apt-get -q download "${missing[@]}")
 }
 
-# suite_prepare FIRST.deb
+# suite_prepare FIRST.deb DEPENDS: what suite_depends has fetched.
 # shellcheck disable=SC2016 # the machine's shell's
 suite_prepare() {
 	local stage status=0
 	stage=$(mktemp -d)
 	mkdir -p "$stage/debs" "$stage/tests"
-	depends "$1" "$stage/debs/depends" && cp "$1" "$stage/debs/first.deb" && next_package "$1" "$stage/debs/next.deb" &&
+	cp -r "$2" "$stage/debs/depends" && cp "$1" "$stage/debs/first.deb" && next_package "$1" "$stage/debs/next.deb" &&
 		cp -r tests/lib.bash tests/e2e "$stage/tests/" && cp README.md "$stage/" &&
 		tar -C "$stage" --owner=0 --group=0 -c . | inside sh -c 'mkdir -p /opt/e2e && tar -C /opt/e2e -x' &&
 		inside sh -c 'set -- /opt/e2e/debs/depends/*.deb; [ ! -e "$1" ] || dpkg --install "$@"' &&
