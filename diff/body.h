@@ -60,7 +60,8 @@ struct body_host {
 	void (*noise)(void *ctx, const char *field, const struct slice values[], unsigned n);
 	/* The pair agrees in this field and others do not: was it noise lately? NULL: never. */
 	bool (*was_noise)(void *ctx, const char *field);
-	/* A rule says that this field is a token, or to be translated; values as above. NULL: not asked for. */
+	/* A rule says that this field is to be ignored, a token, or to be translated; values as above, and as they are
+	 * written where they are no single value. NULL: not asked for. */
 	void (*declared)(void *ctx, const struct field_rule *rule, const char *field, const struct slice values[],
 			 unsigned n);
 };

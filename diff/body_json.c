@@ -5,7 +5,8 @@
  * Documents that are the same byte for byte are not even read. Others are compared value by value: strings without
  * their escapes, numbers by their exact value, keys in any order. Noise are scalar values of one type, whole; in a
  * string that has blanks in it, spans as in a line. What cannot be read as JSON at any instance is compared as bytes.
- * White space is not compared, but what goes out has to be laid out regularly (json_space.h).
+ * White space, escapes and the spelling of numbers are not compared, but those that go out have to be regular
+ * (json_space.h, json_spell.h).
  *
  * A document longer than the limit goes out in parts as long as all agree on it byte for byte.
  */

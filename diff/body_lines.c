@@ -196,7 +196,7 @@ static enum rddr_verdict judge_field(struct lines *l, const struct row *row, siz
 				       result, "the field that a rule names is longer than max-field");
 	}
 	snprintf(field, sizeof(field), "line:%016llx", (unsigned long long)hash);
-	if (rule && (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE) && conf->host->declared)
+	if (rule && rule->action != RULE_COMPARE && conf->host->declared)
 		conf->host->declared(conf->ctx, rule, field, values, conf->n);
 	return RDDR_AGREE;
 }

@@ -5,8 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "json_order.h"
+#include "json_spell.h"
 #include "span_limits.h"
 #include "spans.h"
+
+/* What was seen of how instance 0 spells its strings, or its numbers. */
+struct spelling {
+	uint32_t same;	 /* a bit for each instance, but the twin, that has spelled all that is compared so */
+	const char *why; /* the first that is irregular; NULL: none is */
+	size_t at;
+	struct slice text;
+	char where[160];
+};
 
 /* One walk over all documents at once. */
 struct walk {
@@ -18,6 +29,9 @@ struct walk {
 	struct slice path[JSON_DEPTH];
 	char numbers[JSON_DEPTH][12]; /* texts of array indices in the path */
 	struct spans_result spans;
+	bool spelled; /* instance 0 takes part */
+	struct json_habits habits;
+	struct spelling string_spelling, number_spelling;
 };
 
 /* The node that each instance has in one place. */
@@ -159,6 +173,81 @@ static bool odd_one(const struct walk *w, const uint32_t values[], unsigned *who
 	return false;
 }
 
+/* ---- spelling ---- */
+
+/* Whom instance 0 can be held to: all but its twin. */
+static uint32_t witnesses(const struct walk *w)
+{
+	uint32_t who = 0;
+
+	for (unsigned i = w->docs->filter ? 2 : 1; i < w->docs->n; i++)
+		who |= (uint32_t)present(w, i) << i;
+	return who;
+}
+
+/* How instance i has written its key, string (without its quotes) or number there. */
+static struct slice spelled(const struct walk *w, const struct place *place, unsigned i, bool key)
+{
+	struct slice text;
+
+	if (key)
+		return rddr_json_key_written(&w->docs->doc[i], place->at[i]);
+	text = written(w, place, i);
+	return node_of(w, place, i)->type == JSON_STRING ? slice_cut(text, 1, text.len - 2) : text;
+}
+
+/* Looks at what is the same for all in what it means, or is noise. */
+static void look_at(struct walk *w, struct spelling *s, const struct place *place, bool key, bool noise)
+{
+	struct slice text;
+	const char *why = NULL;
+	bool regular;
+
+	if (!w->spelled)
+		return;
+	text = spelled(w, place, 0, key);
+	for (unsigned i = 1; !noise && s->same >> i; i++)
+		if ((s->same >> i & 1) && !slice_equal(spelled(w, place, i, key), text))
+			s->same &= ~(1U << i);
+	if (s->why)
+		return;
+	regular = s == &w->number_spelling ? rddr_json_number_regular(&w->habits, text, &why)
+					   : rddr_json_string_regular(&w->habits, text, &why);
+	if (regular)
+		return;
+	s->why = why;
+	s->text = text;
+	s->at = (size_t)(text.data - w->docs->doc[0].text.data);
+	put_where(w);
+	memcpy(s->where, w->result->finding.where, sizeof(s->where));
+}
+
+/* What is noise is charged as it is written; yet a string may be noise in a part of it only. */
+static void look_at_scalar(struct walk *w, const struct place *place, bool noise)
+{
+	enum json_kind type = node_of(w, place, w->first)->type;
+
+	if (type == JSON_STRING)
+		look_at(w, &w->string_spelling, place, false, noise);
+	if (type == JSON_NUMBER && !noise)
+		look_at(w, &w->number_spelling, place, false, false);
+}
+
+/* What goes out may be spelled irregularly only where somebody has spelled it so who is not instance 0's twin. */
+static enum rddr_verdict judge_spelling(struct walk *w, const struct spelling *s)
+{
+	unsigned other = w->docs->filter ? 2 : 1;
+	char shown[SPANS_SHOWN];
+
+	if (!s->why || s->same)
+		return RDDR_AGREE;
+	while (other + 1 < w->docs->n && !present(w, other))
+		other++;
+	memcpy(w->result->finding.where, s->where, sizeof(s->where));
+	return rddr_body_diverge(w->result, 0, other, s->at, "is written as no other instance has it, with %s: %s",
+				 s->why, rddr_spans_show(s->text, shown));
+}
+
 /* ---- scalars ---- */
 
 static bool same_value(const struct walk *w, const struct place *place, unsigned i, unsigned k)
@@ -269,6 +358,8 @@ static enum rddr_verdict compare_scalars(struct walk *w, const struct place *pla
 	uint32_t values[RDDR_MAX_INSTANCES] = {0};
 	unsigned who = differs(w, place, w->first + 1, w->first), other = w->first;
 
+	if (who == w->docs->n || (w->docs->filter && !exact))
+		look_at_scalar(w, place, who < w->docs->n);
 	if (who == w->docs->n)
 		return RDDR_AGREE;
 	if (w->docs->filter && !exact)
@@ -375,6 +466,7 @@ static enum rddr_verdict compare_objects(struct walk *w, const struct place *pla
 	first_member(w, place, &member);
 	for (; member.at[w->first] != JSON_NONE; next_member(w, &member, UINT32_MAX)) {
 		w->path[w->depth++] = key_of(w, &member, w->first);
+		look_at(w, &w->string_spelling, &member, true, false);
 		if (compare_values(w, &member) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
 		w->depth--;
@@ -390,109 +482,9 @@ static void push_number(struct walk *w, unsigned number)
 	w->path[w->depth++] = slice_of(text);
 }
 
-/* ---- arrays in any order ---- */
-
-/* Orders values of one document, so that those that are to be compared come to the same places in each. */
-struct order {
-	struct walk *w;
-	struct json_doc *doc;
-};
-
-static int order_values(const struct order *o, uint32_t a, uint32_t b);
-
-static int order_members(const struct order *o, const struct json_node *x, const struct json_node *y)
-{
-	const struct json_doc *doc = o->doc;
-	struct walk *w = o->w;
-	uint32_t a = x->child, b = y->child;
-	int order = 0;
-
-	while (order == 0 && a != JSON_NONE && b != JSON_NONE) {
-		const struct json_node *m = &doc->nodes[a], *n = &doc->nodes[b];
-
-		if (x->type == JSON_OBJECT) {
-			order = slice_order(rddr_json_text(doc, m->key), rddr_json_text(doc, n->key));
-			w->path[w->depth] = rddr_json_text(doc, m->key);
-		} else {
-			w->path[w->depth] = slice_of("0");
-		}
-		w->depth++;
-		if (order == 0)
-			order = order_values(o, a, b);
-		w->depth--;
-		a = m->next;
-		b = n->next;
-	}
-	return order ? order : (a != JSON_NONE) - (b != JSON_NONE);
-}
-
-static int order_values(const struct order *o, uint32_t a, uint32_t b)
-{
-	const struct json_node *x = &o->doc->nodes[a], *y = &o->doc->nodes[b];
-	const struct field_rule *rule = rddr_rules_pointer(o->w->body->conf.rules, o->w->path, o->w->depth);
-	struct slice s = rddr_json_text(o->doc, x->text), t = rddr_json_text(o->doc, y->text);
-
-	/* What is not compared decides nothing here either. */
-	if (rule && rule->action != RULE_COMPARE)
-		return 0;
-	if (x->type != y->type)
-		return x->type < y->type ? -1 : 1;
-	if (x->type == JSON_ARRAY || x->type == JSON_OBJECT)
-		return order_members(o, x, y);
-	if (x->type == JSON_NUMBER)
-		return rddr_json_order_numbers(s, t);
-	return slice_order(s, t);
-}
-
-static int by_value(const void *a, const void *b, void *ctx)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	int order = order_values(ctx, x, y);
-
-	return order ? order : (x > y) - (x < y);
-}
-
-/* Nodes are numbered as they were written, so what lies in a value lies between it and the next one's number. */
-static int sort_keys_within(struct json_doc *doc, uint32_t node)
-{
-	uint32_t last = node;
-
-	for (uint32_t i = node; i <= last && i < doc->n; i++) {
-		for (uint32_t m = doc->nodes[i].child; m != JSON_NONE; m = doc->nodes[m].next)
-			last = m > last ? m : last;
-		if (doc->nodes[i].type == JSON_OBJECT && rddr_json_sort_keys(doc, i) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int sort_items(struct walk *w, struct json_doc *doc, uint32_t array)
-{
-	struct order order = {.w = w, .doc = doc};
-	struct json_node *node = &doc->nodes[array];
-	uint32_t *items, n = 0;
-
-	if (node->count < 2)
-		return 0;
-	items = malloc(node->count * sizeof(*items));
-	if (!items || sort_keys_within(doc, array) < 0) {
-		free(items);
-		return -ENOMEM;
-	}
-	for (uint32_t m = node->child; m != JSON_NONE; m = doc->nodes[m].next)
-		items[n++] = m;
-	push_number(w, 0);
-	qsort_r(items, n, sizeof(*items), by_value, &order);
-	w->depth--;
-	node->child = items[0];
-	for (uint32_t i = 0; i < n; i++)
-		doc->nodes[items[i]].next = i + 1 < n ? items[i + 1] : JSON_NONE;
-	free(items);
-	return 0;
-}
-
 static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)
 {
+	struct json_order order = {.rules = w->body->conf.rules, .path = w->path, .depth = w->depth};
 	struct place item = {0};
 	unsigned number = 0;
 
@@ -500,7 +492,7 @@ static enum rddr_verdict compare_arrays(struct walk *w, const struct place *plac
 		return RDDR_DIVERGE;
 	if (rddr_rules_unordered(w->body->conf.rules, w->path, w->depth)) {
 		for (unsigned i = 0; i < w->docs->n; i++)
-			if (present(w, i) && sort_items(w, &w->docs->doc[i], place->at[i]) < 0)
+			if (present(w, i) && rddr_json_sort_items(&w->docs->doc[i], place->at[i], &order) < 0)
 				return no_memory(w);
 	}
 	first_member(w, place, &item);
@@ -532,7 +524,7 @@ static enum rddr_verdict by_rule(struct walk *w, const struct place *place, cons
 		if (rule->action != RULE_IGNORE && node_of(w, place, i)->type >= JSON_ARRAY)
 			return diverge(w, place, i, other, "the field that a rule names is no single value");
 	}
-	if (rule->action == RULE_IGNORE || !conf->host->declared)
+	if (!conf->host->declared)
 		return RDDR_AGREE;
 	name_field(w, field);
 	collect(w, place, values);
@@ -577,8 +569,14 @@ enum rddr_verdict rddr_json_compare(struct body *b, struct json_docs *docs, stru
 	w->result = result;
 	while (!present(w, w->first))
 		w->first++;
+	w->spelled = present(w, 0) && docs->n > 1;
+	w->string_spelling.same = w->number_spelling.same = witnesses(w);
 	snprintf(b->unit.where, sizeof(b->unit.where), "the JSON document");
 	verdict = compare_values(w, &root);
+	if (verdict == RDDR_AGREE)
+		verdict = judge_spelling(w, &w->string_spelling);
+	if (verdict == RDDR_AGREE)
+		verdict = judge_spelling(w, &w->number_spelling);
 	free(w);
 	return verdict;
 }

@@ -96,14 +96,14 @@ static size_t utf8(const uint8_t *at, size_t len)
 	return n;
 }
 
-static int hex4(const struct reader *r, size_t at)
+int rddr_json_hex4(struct slice text, size_t at)
 {
 	int value = 0;
 
-	if (at + 4 > r->len)
+	if (at + 4 > text.len)
 		return -1;
 	for (size_t i = at; i < at + 4; i++) {
-		uint8_t c = r->text[i];
+		uint8_t c = text.data[i];
 		int digit;
 
 		if (c >= '0' && c <= '9')
@@ -133,14 +133,14 @@ static void put_code(struct json_doc *doc, uint32_t code)
 /* \uXXXX, of which the u is next; two of them for what lies past the first plane. */
 static bool read_code(struct reader *r)
 {
-	int code = hex4(r, r->at + 1), low;
+	int code = rddr_json_hex4(r->doc->text, r->at + 1), low;
 
 	if (code < 0)
 		return fail(r, -EINVAL, "a \\u is not followed by four hexadecimal digits");
 	r->at += 5;
 	if (code >= 0xd800 && code <= 0xdbff && r->at + 1 < r->len && r->text[r->at] == '\\' &&
 	    r->text[r->at + 1] == 'u') {
-		low = hex4(r, r->at + 2);
+		low = rddr_json_hex4(r->doc->text, r->at + 2);
 		if (low >= 0xdc00 && low <= 0xdfff) {
 			code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
 			r->at += 6;
@@ -303,11 +303,13 @@ static bool read_members(struct reader *r, unsigned depth, uint32_t node, uint8_
 	}
 	for (;;) {
 		struct json_text key = {0};
+		uint32_t key_at = 0;
 
 		if (open == '{') {
 			skip_space(r);
 			if (peek(r) != '"')
 				return fail(r, -EINVAL, "a key is missing");
+			key_at = (uint32_t)r->at + 1;
 			if (!read_string(r, &key))
 				return false;
 			skip_space(r);
@@ -317,6 +319,7 @@ static bool read_members(struct reader *r, unsigned depth, uint32_t node, uint8_
 		}
 		if (!read_value(r, depth + 1, key, &member))
 			return false;
+		r->doc->nodes[member].key_at = key_at;
 		*(last == JSON_NONE ? &r->doc->nodes[node].child : &r->doc->nodes[last].next) = member;
 		r->doc->nodes[node].count++;
 		last = member;
@@ -411,6 +414,18 @@ struct slice rddr_json_text(const struct json_doc *doc, struct json_text text)
 		text.at < doc->text.len ? doc->text.data + text.at : doc->unescaped + (text.at - doc->text.len);
 
 	return (struct slice){.data = text.len ? from : NULL, .len = text.len};
+}
+
+struct slice rddr_json_key_written(const struct json_doc *doc, uint32_t member)
+{
+	const struct json_node *node = &doc->nodes[member];
+	size_t end = node->key_at;
+
+	if (node->key.at < doc->text.len)
+		return slice_cut(doc->text, node->key.at, node->key.len);
+	while (doc->text.data[end] != '"')
+		end += doc->text.data[end] == '\\' ? 2 : 1;
+	return slice_cut(doc->text, node->key_at, end - node->key_at);
 }
 
 /* ---- order of keys ---- */

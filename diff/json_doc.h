@@ -29,6 +29,7 @@ struct json_node {
 	struct json_text key;  /* in an object; unescaped */
 	struct json_text text; /* of a string, unescaped; of anything else as it was written */
 	uint32_t at, len;      /* as it was written */
+	uint32_t key_at;       /* where the key was written, behind its quote */
 	uint32_t child, next;  /* the first in it; the one behind it */
 	uint32_t count;	       /* of what is in it */
 	enum json_kind type;
@@ -54,6 +55,12 @@ int rddr_json_read(struct slice text, uint32_t most, struct json_doc *doc);
 void rddr_json_free(struct json_doc *doc);
 
 struct slice rddr_json_text(const struct json_doc *doc, struct json_text text);
+
+/* A member's key as it was written, without its quotes. */
+struct slice rddr_json_key_written(const struct json_doc *doc, uint32_t member);
+
+/* The value of four hexadecimal digits; -1: they are not there. */
+int rddr_json_hex4(struct slice text, size_t at);
 
 /* Puts the keys of an object in order; those that come twice stay in theirs. -ENOMEM. */
 int rddr_json_sort_keys(struct json_doc *doc, uint32_t object);

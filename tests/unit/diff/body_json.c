@@ -10,6 +10,7 @@
 #include "json_compare.h"
 #include "json_doc.h"
 #include "json_space.h"
+#include "json_spell.h"
 
 struct row {
 	const char *name;
@@ -80,7 +81,8 @@ static const struct row rows[] = {
 	{.name = "unordered, with ignored fields",
 	 .texts = {"{\"t\":[{\"a\":1,\"i\":7},{\"a\":2,\"i\":8}]}", "{\"t\":[{\"a\":2,\"i\":5},{\"a\":1,\"i\":9}]}",
 		   "{\"t\":[{\"i\":1,\"a\":1},{\"i\":2,\"a\":2}]}"},
-	 .rules = "{\"unordered\":[\"/t\"],\"fields\":[{\"pointer\":\"/t/*/i\",\"action\":\"ignore\"}]}"},
+	 .rules = "{\"unordered\":[\"/t\"],\"fields\":[{\"pointer\":\"/t/*/i\",\"action\":\"ignore\"}]}",
+	 .field = "json:/t/0/i=7|9|1"},
 	{.name = "numbers of the same value",
 	 .texts = {"[1.0,100,1e-2]", "[1.0,100,1e-2]", "[1,1E2,0.010]"},
 	 .plain = true},
@@ -178,6 +180,70 @@ static const struct row rows[] = {
 	 .plain = true,
 	 .where = "/0",
 	 .why = "where"},
+	{.name = "escapes that nothing needs",
+	 .texts = {"{\"a\":\"\\u0041\\u0042C\"}", "{\"a\":\"ABC\"}", "{\"a\":\"ABC\"}"},
+	 .plain = true,
+	 .where = "/a",
+	 .why = "an escape that nothing needs: \"\\u0041"},
+	{.name = "escapes that nothing needs, of the pair",
+	 .texts = {"{\"a\":\"\\u0041BC\"}", "{\"a\":\"\\u0041BC\"}", "{\"a\":\"ABC\"}"},
+	 .where = "/a",
+	 .why = "no other instance has it"},
+	{.name = "the same at who is not the twin",
+	 .texts = {"{\"a\":\"\\u0041BC\"}", "{\"a\":\"ABC\"}", "{\"a\": \"\\u0041BC\"}"}},
+	{.name = "escapes in one string, of another in one",
+	 .texts = {"[\"\\u0041\",\"\\u0042\"]", "[\"\\u0041\",\"B\"]", "[\"A\",\"\\u0042\"]"},
+	 .plain = true,
+	 .where = "/0",
+	 .why = "nothing needs"},
+	{.name = "escapes of the others", .texts = {"[\"ABC\"]", "[\"\\u0041BC\"]", "[\"A\\u0042C\"]"}},
+	{.name = "an escaped key",
+	 .texts = {"{\"b\":{\"\\u0061\":1}}", "{\"b\":{\"a\":1}}", "{\"b\":{\"a\":1}}"},
+	 .plain = true,
+	 .where = "/b/a",
+	 .why = "nothing needs: \"\\u0061\""},
+	{.name = "keys in more than one way",
+	 .texts = {"{\"\\/\":1,\"x/\":{}}", "{\"/\":1,\"x/\":{}}", "{\"x/\":{},\"/\":1}"},
+	 .plain = true,
+	 .where = "/x~1",
+	 .why = "more than one way"},
+	/* Each is as somebody else has it, and yet the choice is in it. */
+	{.name = "strings in more than one way",
+	 .texts = {"[\"/a\",\"\\/b\",\"/c\"]", "[\"/a\",\"/b\",\"/c\"]", "[\"\\/a\",\"\\/b\",\"\\/c\"]"},
+	 .plain = true,
+	 .where = "/1",
+	 .why = "more than one way to write a character: \"\\/b\""},
+	{.name = "more than one way, beside noise",
+	 .texts = {"[\"\\/\",\"/id 12345678\"]", "[\"/\",\"/id 87654321\"]", "[\"/\",\"/id 13572468\"]"},
+	 .where = "/1",
+	 .why = "more than one way"},
+	{.name = "what a rule takes out is not spelled either",
+	 .texts = {"{\"x\":\"\\u0041\"}", "{\"x\":\"B\"}", "{\"x\":\"C\"}"},
+	 .plain = true,
+	 .rules = "{\"fields\":[{\"pointer\":\"/x\",\"action\":\"ignore\"}]}",
+	 .field = "json:/x=A|B|C"},
+	{.name = "an object that is ignored is counted",
+	 .texts = {"{\"x\":{\"b\":1}}", "{\"x\":[]}", "{\"x\":2}"},
+	 .plain = true,
+	 .rules = "{\"fields\":[{\"pointer\":\"/x\",\"action\":\"ignore\"}]}",
+	 .field = "json:/x={\"b\":1}|[]|2"},
+	{.name = "an exponent of nothing",
+	 .texts = {"{\"a\":0e7310111410111632}", "{\"a\":0}", "{\"a\":0}"},
+	 .plain = true,
+	 .where = "/a",
+	 .why = "exponent as programs do not write it: \"0e73"},
+	{.name = "an exponent of nothing, of the pair",
+	 .texts = {"{\"a\":0e7310111410111632}", "{\"a\":0e7310111410111632}", "{\"a\":0}"},
+	 .where = "/a",
+	 .why = "exponent"},
+	{.name = "zeros", .texts = {"[1.00000000000]", "[1]", "[1]"}, .where = "/0", .why = "zeros at a number's end"},
+	{.name = "an exponent for nothing",
+	 .texts = {"[10000e-4]", "[1]", "[1]"},
+	 .plain = true,
+	 .where = "/0",
+	 .why = "exponent"},
+	{.name = "irregular numbers of the others", .texts = {"[1,0]", "[1.00000000000,0e5]", "[10000e-4,0e123456]"}},
+	{.name = "irregular numbers of all", .texts = {"[1,0e0]", "[1,0e0]", "[1, 0e0]"}},
 	{.name = "two surrogates",
 	 .texts = {"[\"\xf0\x9f\x98\x80\"]", "[\"\xf0\x9f\x98\x80\"]", "[\"\\uD83D\\ude00\"]"}},
 };
@@ -354,6 +420,144 @@ static void test_space(void **state)
 	assert_true(rddr_json_space_hash(slice_of("[1, 2]")) != rddr_json_space_hash(slice_of("[1 ,2]")));
 }
 
+/* Strings, or numbers, of one document, one behind the other. */
+struct spelling_case {
+	const char *texts[3];
+	bool regular; /* the last; those before it are */
+};
+
+static void hold_spelling(const struct spelling_case *c,
+			  bool (*is_regular)(struct json_habits *h, struct slice text, const char **why))
+{
+	struct json_habits habits = {0};
+	const char *why = NULL;
+
+	for (size_t k = 0; k < 3 && c->texts[k]; k++) {
+		bool last = k == 2 || !c->texts[k + 1];
+
+		if (is_regular(&habits, slice_of(c->texts[k]), &why) != (c->regular || !last))
+			fail_msg("%s: %s", c->texts[k], why ? why : "regular");
+	}
+}
+
+static void test_strings(void **state)
+{
+	static const struct spelling_case cases[] = {
+		{{"abc", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 \x7f", "\xc3\xa9/'<>&"}, true},
+		{{"\\u00e9\\u20ac", "\\ud83d\\ude00", "\\u00c3"}, true},
+		{{"\\\"\\\\\\b\\f\\n\\r\\t", "\\n\\n\\u0001"}, true},
+		{{"\\u0008\\u000c\\n"}, true}, /* as Go had it */
+		{{"\\u003cb\\u003e \\u0026 '\\\" \\u2028\xc3\xa9"}, true},
+		{{"\\u003Cb\\u003E \\u0026\\u0027 \\u0022\\u002B\\u0060\\u00E9"}, true},
+		{{"http:\\/\\/x\\/", "\\/"}, true},
+		{{"\\ufffd \xc3\xa9"}, true},
+		{{"\\ud800 \xc3\xa9 \\udc00\\ud800\\u00e9"}, false},
+		{{"\\ud800 \xc3\xa9 \\udc00\\ud800"}, true},
+		{{"\\u0041"}, false},
+		{{"\\u0020"}, false},
+		{{"\\u00e9", "\xc3\xa8"}, false},
+		{{"\xc3\xa8", "\\u00e9"}, false},
+		{{"\xf0\x9f\x98\x80", "\\ud83d\\ude00"}, false},
+		{{"\\ud83d\\uDE00"}, false},
+		{{"/", "\\/"}, false},
+		{{"\\/", "x", "/"}, false},
+		{{"\\u003c", "<"}, false},
+		{{"\\n", "\\u000a"}, false},
+		{{"\\\"", "\\u0022"}, false},
+		{{"\\u00ea", "\\u00EA"}, false},
+		{{"\\u00eA"}, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		hold_spelling(&cases[i], rddr_json_string_regular);
+}
+
+static void test_regular_numbers(void **state)
+{
+	static const struct spelling_case cases[] = {
+		{{"0", "-0.0", "-12"}, true},
+		{{"1", "1.0", "1.5"}, true},
+		{{"12.50", "3.00", "1.0"}, true},
+		{{"1.500000", "2.0", "3"}, true},
+		{{"1e+21", "1e-7", "1.5e+300"}, true},
+		{{"1e-07", "1e+16", "1.25e-05"}, true},
+		{{"1.0E10", "1.5E-5", "1.0E-4"}, true},
+		{{"1e3"}, true},
+		{{"12345678901234567890123456789012345678901234567890"}, true},
+		{{"12.50", "3.000"}, false},
+		{{"1.0000000"}, false},
+		{{"0.00", "0.000"}, false},
+		{{"0e0"}, false},
+		{{"0.0e5"}, false},
+		{{"0e99999999999999999999999"}, false},
+		{{"1e0"}, false},
+		{{"1e2"}, false},
+		{{"1e-1"}, false},
+		{{"10e5"}, false},
+		{{"10000e-4"}, false},
+		{{"1.50e9"}, false},
+		{{"1.00e9"}, false},
+		{{"1e0009"}, false},
+		{{"1e009"}, false},
+		{{"1e1000"}, false},
+		{{"1e9", "1e09"}, false},
+		{{"1e9", "1E9"}, false},
+		{{"1e9", "1e+9"}, false},
+		{{"1e9", "1.0e9"}, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		hold_spelling(&cases[i], rddr_json_number_regular);
+}
+
+/* What real encoders make of one document: each may be the one that the client gets. */
+static void test_encoders(void **state)
+{
+	static const char *const texts[] = {
+		/* JSON.stringify */
+		"{\"a\":\"K\xc3\xa4"
+		"se & <b>\xe6\x97\xa5</b> a/b \xe2\x80\xa8 \xf0\x9f\x98\x80 \\\"q\\\" \\\\ "
+		"'\\n\\t\\b\\f\\u0001\",\"b\":[1,12.5,1e+21,1e-7,100000,0]}",
+		/* json.dumps */
+		"{\"a\": \"K\\u00e4se & <b>\\u65e5</b> a/b \\u2028 \\ud83d\\ude00 \\\"q\\\" \\\\ "
+		"'\\n\\t\\b\\f\\u0001\", \"b\": [1.0, 12.5, 1e+21, 1e-07, 100000.0, 0.0]}",
+		/* The same with ensure_ascii=False. */
+		"{\"a\": \"K\xc3\xa4"
+		"se & <b>\xe6\x97\xa5</b> a/b \xe2\x80\xa8 \xf0\x9f\x98\x80 \\\"q\\\" \\\\ "
+		"'\\n\\t\\b\\f\\u0001\", \"b\": [1.0, 12.5, 1e+21, 1e-07, 100000.0, 0.0]}",
+		/* PHP's json_encode */
+		"{\"a\":\"K\\u00e4se & <b>\\u65e5<\\/b> a\\/b \\u2028 \\ud83d\\ude00 \\\"q\\\" \\\\ "
+		"'\\n\\t\\b\\f\\u0001\",\"b\":[1.0,12.5,1.0e+21,1.0e-7,100000.0,0.0]}",
+		/* Go's encoding/json */
+		"{\"a\":\"K\xc3\xa4"
+		"se \\u0026 \\u003cb\\u003e\xe6\x97\xa5\\u003c/b\\u003e a/b \\u2028 \xf0\x9f\x98\x80 "
+		"\\\"q\\\" \\\\ '\\n\\t\\u0008\\u000c\\u0001\",\"b\":[1,12.5,1e+21,1e-7,100000,0]}\n",
+		/* .NET's System.Text.Json */
+		"{\"a\":\"K\\u00E4se \\u0026 \\u003Cb\\u003E\\u65E5\\u003C/b\\u003E a/b \\u2028 "
+		"\\uD83D\\uDE00 \\u0022q\\u0022 \\\\ \\u0027\\n\\t\\b\\f\\u0001\","
+		"\"b\":[1,12.5,1E+21,1E-07,100000,0]}",
+		/* Jackson's, of doubles */
+		"{\"b\":[1.0,12.5,1.0E21,1.0E-7,100000.0,0.0],\"a\":\"K\xc3\xa4"
+		"se & <b>\xe6\x97\xa5</b> a/b \xe2\x80\xa8 \xf0\x9f\x98\x80 \\\"q\\\" \\\\ "
+		"'\\n\\t\\b\\f\\u0001\"}",
+	};
+	enum { N = sizeof(texts) / sizeof(texts[0]) };
+	struct fakebody *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	for (unsigned i = 0; i < N * N * 2; i++) {
+		const char *one = texts[i / 2 / N], *other = texts[i / 2 % N];
+
+		begin(f, fill(f, (const char *[4]){one, i % 2 ? one : other, other}), i % 2);
+		fakebody_play_all(f);
+		if (!fakebody_agrees(f))
+			fail_msg("%s and %s: %s: %s", one, other, f->finding.where, f->finding.why);
+	}
+	free(f);
+}
+
 static void test_absent(void **state)
 {
 	struct fakebody *f = calloc(1, sizeof(*f));
@@ -491,9 +695,10 @@ static void test_pointer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),	cmocka_unit_test(test_budget),	cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_space),
-		cmocka_unit_test(test_invalid), cmocka_unit_test(test_numbers), cmocka_unit_test(test_pointer),
+		cmocka_unit_test(test_rows),	cmocka_unit_test(test_budget),		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),		cmocka_unit_test(test_space),
+		cmocka_unit_test(test_invalid), cmocka_unit_test(test_numbers),		cmocka_unit_test(test_pointer),
+		cmocka_unit_test(test_strings), cmocka_unit_test(test_regular_numbers), cmocka_unit_test(test_encoders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
