@@ -294,6 +294,21 @@ struct rddr_host {
 	 * linger deadline. Nothing in report mode.
 	 */
 	void (*part)(struct rddr_session *s);
+
+	/* In modify_traffic: diff_traffic is asked anew, though none of the many has said anything. */
+	void (*again)(struct rddr_session *s);
+	/*
+	 * A number of the plugin's own that a connection has for as long as it lasts, beyond the session: an outgoing
+	 * service's go from one to the next. 0: it has none yet.
+	 */
+	void (*mark)(struct rddr_session *s, uint32_t end, uint64_t mark);
+	uint64_t (*marked)(const struct rddr_session *s, uint32_t end);
+	/*
+	 * Report mode, outgoing. In create, on: instance 0's bytes do not go straight to the backend, and what is
+	 * emitted to it does. In diff_traffic, off: what was consumed before this call is left out, and what follows
+	 * goes straight on. Nothing otherwise.
+	 */
+	void (*hold)(struct rddr_session *s, bool on);
 };
 
 struct rddr_diff_create {
@@ -316,6 +331,8 @@ struct rddr_diff_create {
 	const size_t *replied; /* outgoing, with the operation opening: of each instance, up to where of what it will
 				  say it had the replies of opening; valid during the call */
 	bool names_target;     /* the plugin has to name a server first: see host->target */
+	bool alone;  /* outgoing: opening said RDDR_OPENS_ALONE: one instance takes part, and there is no backend */
+	bool reused; /* outgoing: the backend's connection was at a neutral point of that identity before */
 };
 
 /* What of a connection is looked at to find its partners. */
@@ -330,12 +347,16 @@ struct rddr_opening {
 	size_t replied;		      /* of the view, how much it had a reply to */
 	unsigned instance, instances;
 	bool do_filter;
+	enum rddr_tls tls; /* how the connection stands with TLS: see start_tls below */
 };
 
 enum rddr_opens {
-	RDDR_OPENS,	 /* the key says what is said */
-	RDDR_OPENS_WAIT, /* more bytes are needed before it can be told; asked again when they come */
-	RDDR_OPENS_NOT,	 /* this is refused: why says so */
+	RDDR_OPENS,	  /* the key says what is said */
+	RDDR_OPENS_WAIT,  /* more bytes are needed before it can be told; asked again when they come */
+	RDDR_OPENS_NOT,	  /* this is refused: why says so */
+	RDDR_OPENS_ALONE, /* it needs no partner, and no backend: a session is made of it alone, to the next neutral
+			     point */
+	RDDR_OPENS_ENDS,  /* it has said goodbye, or asks for nothing: it is closed in order, and nothing recorded */
 };
 
 /* Filled with zeros before each call of opening. */
@@ -348,8 +369,10 @@ struct rddr_opening_result {
 	const void *reply; /* with RDDR_OPENS_WAIT: what the end is answered meanwhile, so that it goes on speaking;
 			      valid until the next call on this thread */
 	size_t reply_len;
-	size_t replied; /* with a reply: of the view, how much has had one now */
+	size_t replied; /* with RDDR_OPENS_WAIT: of the view, how much has had its reply now, or gets none; while that
+			   is all of it, nobody is late */
 	char why[160];
+	bool start_tls; /* with a reply: TLS begins behind it. The view goes on to hold what was said in clear */
 };
 
 struct rddr_diff_plugin {

@@ -64,6 +64,7 @@ struct endpoint {
 	struct dial dial;
 	struct stream in;
 	struct outq out;
+	uint64_t mark;	       /* the plugin's: see host->mark */
 	struct stream *source; /* what out refers to */
 	struct replay replay;
 	uint64_t passed;    /* bytes sent */

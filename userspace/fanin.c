@@ -52,6 +52,8 @@ static void pass_through(struct rddr_session *s)
 	struct stream *in = &s->many[0].in;
 	uint64_t received = rddr_stream_received(in);
 
+	if (s->held)
+		return;
 	if (rddr_outq_reference(&s->lone.out, in->released, (size_t)(received - in->released)) < 0) {
 		rddr_session_close(s, SESSION_END_FAILED);
 		return;
@@ -500,6 +502,17 @@ void rddr_fanin_reclaim(struct rddr_session *s)
 	uint64_t needs = rddr_outq_needs(&s->lone.out, keep);
 
 	rddr_endpoint_reclaim(&s->many[0], needs < keep ? needs : keep);
+}
+
+void rddr_fanin_hold(struct rddr_session *s, bool on)
+{
+	struct stream *in = &s->many[0].in;
+
+	s->held = on;
+	if (on)
+		return;
+	in->released = in->consumed;
+	pass_through(s);
 }
 
 void rddr_fanin_adopt(struct rddr_session *s)

@@ -95,6 +95,11 @@ static void give_up(struct rddr_session *s, enum rddr_denial_reason reason, cons
 
 	rddr_verdict_record(s, reason, &finding, "report", reference);
 	rddr_metrics_count(s->service->metrics, METRIC_reported);
+	if (s->held) {
+		/* What instance 0 says was not for the backend to hear. */
+		rddr_session_close(s, SESSION_END_FAILED);
+		return;
+	}
 	for (unsigned i = 1; i < s->n; i++) {
 		if (s->many[i].in.end != RDDR_END_ABSENT)
 			rddr_session_detach(s, i, finding.why);

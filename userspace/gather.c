@@ -277,10 +277,16 @@ static bool is_regrouped(struct gather *g, struct gather_end *const ends[])
 	return false;
 }
 
-void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
+static void begin(struct gather *g, struct gather_end *const ends[], bool alone)
 {
 	struct worker *w = g->worker;
-	struct group group = {.gather = g, .config = g->config, .service = g->service, .destination = g->destination};
+	struct group group = {
+		.gather = g,
+		.config = g->config,
+		.service = g->service,
+		.destination = g->destination,
+		.alone = alone,
+	};
 	unsigned present = 0;
 	struct gather_end *source = NULL;
 
@@ -299,11 +305,11 @@ void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
 		return;
 	group.client = source->ep.dial.remote;
 	group.identity = source->identity;
-	rddr_metrics_count(g->service->metrics, METRIC_groups);
-	if (is_regrouped(g, ends))
+	rddr_metrics_count(g->service->metrics, alone ? METRIC_gather_alone : METRIC_groups);
+	if (!alone && is_regrouped(g, ends))
 		rddr_metrics_count(g->service->metrics, METRIC_regroupings);
 
-	struct gather_spare *spare = rddr_gather_spare_find(g, group.identity);
+	struct gather_spare *spare = alone ? NULL : rddr_gather_spare_find(g, group.identity);
 	group.lone = spare ? &spare->ep : NULL;
 	if (spare)
 		rddr_metrics_count(g->service->metrics, METRIC_backend_reused);
@@ -318,6 +324,19 @@ void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
 	if (spare)
 		rddr_gather_spare_free(spare);
 	rddr_gather_settle(g);
+}
+
+void rddr_gather_begin(struct gather *g, struct gather_end *const ends[])
+{
+	begin(g, ends, false);
+}
+
+void rddr_gather_begin_alone(struct gather_end *end)
+{
+	struct gather_end *ends[RDDR_MAX_INSTANCES] = {0};
+
+	ends[end->instance] = end;
+	begin(end->gather, ends, true);
 }
 
 void rddr_gather_left(struct gather *g)
@@ -375,6 +394,8 @@ void rddr_gather_return(struct rddr_session *s)
 		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
 		rddr_gather_spare_keep(g, lone, s->neutral_state);
 	}
+	if (!s->identity && !s->alone && rddr_gather_by_exchange(g))
+		rddr_gather_look_at_new(g);
 	arm(g);
 }
 

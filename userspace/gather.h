@@ -40,6 +40,7 @@ struct group {
 	size_t replied[RDDR_MAX_INSTANCES];	   /* see struct rddr_diff_create */
 	struct endpoint *many[RDDR_MAX_INSTANCES]; /* moved out of; NULL: it takes no part */
 	struct endpoint *lone;			   /* the backend's, from the pool; NULL: it is dialled */
+	bool alone;				   /* the plugin needs no more than this one, and no backend */
 };
 
 /* ---- for session_outgoing.c ---- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gather_own.h"
+#include "handshake.h"
 #include "worker.h"
 
 /* Of what a connection says first, where the plugin does not know exchanges, in bytes. */
@@ -117,6 +118,16 @@ static void match(struct gather_end *end, uint64_t key, uint64_t loose)
 
 /* ---- what is said ---- */
 
+/* It has had an answer to all that it said: nobody else is late before it says more. */
+static void speak_next(struct gather_end *end)
+{
+	struct gather *g = end->gather;
+
+	rddr_gather_list_take(end);
+	end->since = rddr_loop_now(g->worker->loop);
+	rddr_gather_list_put(end, &g->quiet);
+}
+
 static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 {
 	struct gather *g = end->gather;
@@ -132,6 +143,7 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 		.instance = end->instance,
 		.instances = g->n,
 		.do_filter = g->service->filter,
+		.tls = rddr_handshake_state(&end->ep),
 	};
 	struct rddr_opening_result result = {.size = sizeof(result)};
 
@@ -139,6 +151,12 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 	switch (opens) {
 	case RDDR_OPENS:
 		match(end, result.key, result.loose);
+		return;
+	case RDDR_OPENS_ALONE:
+		rddr_gather_begin_alone(end);
+		return;
+	case RDDR_OPENS_ENDS:
+		rddr_gather_drop(end, false);
 		return;
 	case RDDR_OPENS_NOT:
 		rddr_gather_refuse(end, RDDR_DENIED_REJECTED, result.why[0] ? result.why : "the plugin rejected it");
@@ -156,13 +174,22 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 		rddr_gather_refuse(end, RDDR_DENIED_EARLY_END, "it ended before it had said what it wants");
 		return;
 	}
-	if (!result.reply_len)
+	if (result.replied > end->replied)
+		end->replied = result.replied;
+	if (!result.reply_len) {
+		if (end->replied == view->len)
+			speak_next(end);
 		return;
-	end->replied = result.replied;
-	if (rddr_outq_own(&end->ep.out, result.reply, result.reply_len) < 0)
+	}
+	if (rddr_outq_own(&end->ep.out, result.reply, result.reply_len) < 0) {
 		rddr_gather_refuse(end, RDDR_DENIED_FAILED, "memory ran out");
-	else
-		rddr_endpoint_flush(&end->ep);
+		return;
+	}
+	rddr_endpoint_flush(&end->ep);
+	if (result.start_tls)
+		rddr_gather_secure(end);
+	else if (end->replied == view->len)
+		speak_next(end);
 }
 
 /* It speaks: from now on the others have so long. */
@@ -208,6 +235,21 @@ void rddr_gather_look(struct gather_end *end)
 		match(end, hash(view.data, len < FIRST_BYTES ? len : FIRST_BYTES), LOOSE_BYTES);
 }
 
+void rddr_gather_look_at_new(struct gather *g)
+{
+	for (struct gather_end *end = g->waiting.first, *next; end; end = next) {
+		next = end->next;
+		if (end->identity)
+			continue;
+		/* Nobody takes it away as a partner while the list is gone through. */
+		rddr_gather_unmatch(end);
+		rddr_gather_list_take(end);
+		rddr_gather_list_put(end, &g->unseen);
+	}
+	if (g->unseen.first)
+		rddr_loop_again(g->worker->loop, &g->again);
+}
+
 void rddr_gather_silent(struct gather_end *end)
 {
 	begin_to_wait(end);
@@ -235,10 +277,10 @@ static bool find_loose(const struct gather_end *end, struct gather_end *ends[])
 	return found == g->n;
 }
 
-/* Report mode: instance 0 does not wait for ever. */
+/* Report mode: instance 0 does not wait for ever, and goes with those who say the same, whoever's deadline it is. */
 static bool go_on_without(const struct gather_end *end, struct gather_end *ends[])
 {
-	if (end->gather->service->enforcing || !end->bucket || end->instance != 0)
+	if (end->gather->service->enforcing || !end->bucket || !end->bucket->first[0])
 		return false;
 	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
 		ends[i] = end->bucket->first[i];

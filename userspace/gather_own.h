@@ -80,6 +80,8 @@ void rddr_gather_list_put(struct gather_end *end, struct gather_list *list);
 void rddr_gather_list_take(struct gather_end *end);
 /* Makes a session of one end of each instance (NULL: it is missing), and forgets them. */
 void rddr_gather_begin(struct gather *g, struct gather_end *const ends[]);
+/* Makes a session of that end alone, without a backend. */
+void rddr_gather_begin_alone(struct gather_end *end);
 /* Closes. */
 void rddr_gather_drop(struct gather_end *end, bool reset);
 /* Something left: with the last connection the gather goes, too, at the end of the batch. */
@@ -99,11 +101,16 @@ void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, 
 /* Goes on agreeing on TLS. True: bytes may flow now; false: it waits, or it failed and is gone. */
 bool rddr_gather_shake(struct gather_end *end);
 void rddr_gather_shake_late(struct gather_end *end);
+/* TLS begins behind what was queued for it, which it has to have taken at once. It may be gone behind it. */
+void rddr_gather_secure(struct gather_end *end);
 
 /* ---- gather_match.c ---- */
 
 /* Looks at what the end says, and pairs it where its partners are here. The end may be gone behind it. */
 void rddr_gather_look(struct gather_end *end);
+/* A group of new connections has come to its first neutral point: what it found out there may be all that others of
+ * them wait for. They are looked at again in the next batch. */
+void rddr_gather_look_at_new(struct gather *g);
 /* It has said nothing for so long that it seems to wait for the backend to speak. */
 void rddr_gather_silent(struct gather_end *end);
 /* Its deadline has passed: it is paired with whoever is left, or refused. It is gone behind it. */

@@ -105,11 +105,12 @@ static void record(const struct gather_end *end, enum rddr_denial_reason reason,
 	struct evidence_side *side = &sides[end->instance];
 	side->address = end->ep.dial.remote;
 	side->received = rddr_stream_received(in);
-	side->excerpt_len = rddr_stream_unconsumed(in);
+	uint64_t from = in->concealed > in->consumed ? in->concealed : in->consumed;
+	side->excerpt_len = from < side->received ? (size_t)(side->received - from) : 0;
 	if (side->excerpt_len > rddr_evidence_excerpt())
 		side->excerpt_len = rddr_evidence_excerpt();
-	side->excerpt = side->excerpt_len ? rddr_stream_at(in, in->consumed) : NULL;
-	side->excerpt_offset = in->consumed;
+	side->excerpt = side->excerpt_len ? rddr_stream_at(in, from) : NULL;
+	side->excerpt_offset = from;
 	bool kept = rddr_evidence_record(reference, &e);
 	rddr_metrics_count(g->service->metrics, kept ? METRIC_evidence_recorded : METRIC_evidence_dropped);
 	log_warning("gather: deny service=%s reason=%s reference=%s instance=%s client=%s destination=%s why=\"%s\"",
@@ -169,6 +170,27 @@ bool rddr_gather_shake(struct gather_end *end)
 	end->since = rddr_loop_now(end->gather->worker->loop);
 	rddr_gather_list_put(end, &end->gather->quiet);
 	return true;
+}
+
+void rddr_gather_secure(struct gather_end *end)
+{
+	struct endpoint *ep = &end->ep;
+
+	/* What came in clear behind the request for it is not to be taken for encrypted. */
+	if (ep->out.bytes || ep->broken || end->replied != rddr_stream_unconsumed(&ep->in)) {
+		rddr_gather_refuse(end, RDDR_DENIED_REJECTED, "bytes in clear came behind the request for TLS");
+		return;
+	}
+	ep->transport = &rddr_transport_tls;
+	if (ep->transport->open(ep) < 0) {
+		rddr_gather_drop(end, true);
+		return;
+	}
+	ep->shaking = true;
+	rddr_gather_list_take(end);
+	end->since = rddr_loop_now(end->gather->worker->loop);
+	rddr_gather_list_put(end, &end->gather->shaking);
+	rddr_gather_shake(end);
 }
 
 void rddr_gather_shake_late(struct gather_end *end)

@@ -31,7 +31,7 @@ static void host_emit(struct rddr_session *s, uint32_t end, const void *data, si
 {
 	if (end == RDDR_LONE) {
 		/* Report mode: the lone end gets what instance 0 said, and nothing else. */
-		if (!rddr_session_reports(s))
+		if (!rddr_session_reports(s) || s->held)
 			own_bytes(s, &s->lone, data, len);
 	} else if (end < s->n) {
 		own_bytes(s, &s->many[end], data, len);
@@ -230,6 +230,33 @@ static int host_target(struct rddr_session *s, const char *host, uint16_t port)
 	return rddr_target_name(s, host, port);
 }
 
+static void host_again(struct rddr_session *s)
+{
+	s->rejudge = true;
+}
+
+static void host_mark(struct rddr_session *s, uint32_t end, uint64_t mark)
+{
+	if (end != RDDR_LONE && end >= s->n)
+		s->failed = true;
+	else
+		end_of(s, end)->mark = mark;
+}
+
+static uint64_t host_marked(const struct rddr_session *s, uint32_t end)
+{
+	/* Only looked at. */
+	const struct endpoint *ep = end_of((struct rddr_session *)(uintptr_t)s, end);
+
+	return ep ? ep->mark : 0;
+}
+
+static void host_hold(struct rddr_session *s, bool on)
+{
+	if (s->gather && rddr_session_reports(s) && s->held != on)
+		rddr_fanin_hold(s, on);
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -260,4 +287,8 @@ const struct rddr_host rddr_host_services = {
 	.tls = host_tls,
 	.start_tls = host_start_tls,
 	.target = host_target,
+	.again = host_again,
+	.mark = host_mark,
+	.marked = host_marked,
+	.hold = host_hold,
 };

@@ -83,6 +83,7 @@
 	X(partners_missing, "outgoing: connections refused because the other instances' did not come")                 \
 	X(strangers, "outgoing: connections of nobody's instance (refused)")                                           \
 	X(gather_full, "outgoing: connections refused because too many wait")                                          \
+	X(gather_alone, "outgoing: connections that needed no partner yet: logins")                                    \
 	X(backend_reused, "outgoing: groups that took a connection to the backend that was there")                     \
 	X(evidence_recorded, "records of evidence written")                                                            \
 	X(evidence_dropped, "records of evidence dropped (queue full, or the file failed)")                            \

@@ -257,6 +257,8 @@ void rddr_session_create(struct rddr_session *s)
 		.identity = s->identity,
 		.replied = s->replied,
 		.names_target = s->names_target,
+		.alone = s->alone,
+		.reused = s->reused,
 	};
 	int r = s->ops->create ? s->ops->create(&args, &s->state) : 0;
 
@@ -486,9 +488,7 @@ static void finish(struct rddr_session *s)
 	rddr_loop_undefer(s->worker->loop, &s->again);
 	rddr_offload_forget(s);
 	if (s->gather) {
-		rddr_endpoint_flush(&s->lone);
-		rddr_endpoint_close(&s->lone, false);
-		rddr_outgoing_deny(s, 0);
+		rddr_outgoing_finish(s);
 		return;
 	}
 	for (unsigned i = 0; i < s->n; i++) {

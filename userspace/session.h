@@ -116,6 +116,9 @@ struct rddr_session {
 	struct offload_record *offloaded; /* computations under way */
 	struct gather *gather;		  /* outgoing: where the many came from; NULL: incoming */
 	const size_t *replied;		  /* outgoing: while create runs */
+	bool alone;			  /* outgoing: one instance by itself, without a backend */
+	bool reused;			  /* outgoing: the backend's connection comes from the pool */
+	bool held;			  /* report mode: the source's bytes go nowhere by themselves; see host->hold */
 	uint64_t identity;		  /* outgoing: of the neutral point that it began at; 0: its ends were new */
 	struct target *target;		  /* what the protocol named; NULL: nothing */
 	bool names_target;		  /* some instance is reached where the protocol says */
@@ -196,6 +199,8 @@ void rddr_outgoing_dialled(struct rddr_session *s, enum dial_outcome outcome);
 size_t rddr_outgoing_said(const struct rddr_session *s);
 /* A denial was rendered to the many, for whom so much waited before: they get it, the backend is gone. */
 void rddr_outgoing_deny(struct rddr_session *s, size_t said_before);
+/* The plugin wants the session to end: in order, for all. */
+void rddr_outgoing_finish(struct rddr_session *s);
 void rddr_outgoing_pump_denied(struct rddr_session *s);
 /* At a neutral point the group ends, and its connections go back. */
 void rddr_outgoing_settle(struct rddr_session *s);
@@ -249,6 +254,8 @@ void rddr_fanin_reclaim(struct rddr_session *s);
 void rddr_fanin_adopt(struct rddr_session *s);
 /* The skew deadline passed. */
 void rddr_fanin_late(struct rddr_session *s);
+/* host->hold. */
+void rddr_fanin_hold(struct rddr_session *s, bool on);
 
 /* ---- verdict.c ---- */
 

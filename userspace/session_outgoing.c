@@ -123,13 +123,18 @@ void rddr_session_begin_outgoing(struct worker *worker, const struct group *grou
 	s->destination = group->destination;
 	s->identity = group->identity;
 	s->replied = group->replied;
+	s->alone = group->alone;
+	s->reused = group->lone != NULL;
 	take_over(s, group);
 	rddr_session_create(s);
 	s->replied = NULL;
 	if (s->phase != SESSION_OPEN)
 		return;
-	report_absent(s, group);
-	if (group->lone)
+	if (group->alone)
+		s->comparing = false;
+	else
+		report_absent(s, group);
+	if (group->lone || group->alone)
 		s->gate_open = true;
 	else
 		dial(s);
@@ -151,6 +156,15 @@ size_t rddr_outgoing_said(const struct rddr_session *s)
 	return bytes;
 }
 
+/* Until the many have taken what they were sent, or the linger deadline has passed. */
+static void linger(struct rddr_session *s)
+{
+	s->waiting = rddr_loop_now(s->worker->loop);
+	rddr_loop_timer_cancel(s->worker->loop, &s->timer);
+	rddr_session_arm(s);
+	rddr_outgoing_pump_denied(s);
+}
+
 void rddr_outgoing_deny(struct rddr_session *s, size_t said_before)
 {
 	bool said = rddr_outgoing_said(s) > said_before, left = false;
@@ -166,14 +180,19 @@ void rddr_outgoing_deny(struct rddr_session *s, size_t said_before)
 		}
 		ep->end_wanted = left = true;
 	}
-	if (!left) {
+	if (left)
+		linger(s);
+	else
 		rddr_session_close(s, SESSION_END_DENIED);
-		return;
-	}
-	s->waiting = rddr_loop_now(s->worker->loop);
-	rddr_loop_timer_cancel(s->worker->loop, &s->timer);
-	rddr_session_arm(s);
-	rddr_outgoing_pump_denied(s);
+}
+
+void rddr_outgoing_finish(struct rddr_session *s)
+{
+	rddr_endpoint_flush(&s->lone);
+	rddr_endpoint_close(&s->lone, false);
+	for (unsigned i = 0; i < s->n; i++)
+		s->many[i].end_wanted = s->many[i].state == ENDPOINT_OPEN;
+	linger(s);
 }
 
 void rddr_outgoing_pump_denied(struct rddr_session *s)

@@ -69,7 +69,8 @@ struct rddr_session {
 	} jobs[FAKE_JOBS];
 	unsigned n_jobs;
 	size_t concealed[FAKE_ENDS]; /* up to there in the stream; SIZE_MAX: whatever comes */
-	bool finished;
+	bool finished, again;
+	uint64_t marks[FAKE_ENDS];
 	uint64_t counted[RDDR_COUNTED];
 };
 
@@ -245,6 +246,30 @@ static inline bool fake_start_tls(struct rddr_session *s, uint32_t end)
 	return false;
 }
 
+static inline void fake_again(struct rddr_session *s)
+{
+	s->again = true;
+}
+
+static inline void fake_mark(struct rddr_session *s, uint32_t end, uint64_t mark)
+{
+	fake_need(end == RDDR_LONE || end < s->n, "marks an end that there is not");
+	s->marks[end == RDDR_LONE ? FAKE_LONE : end] = mark;
+}
+
+static inline uint64_t fake_marked(const struct rddr_session *s, uint32_t end)
+{
+	fake_need(end == RDDR_LONE || end < s->n, "asks for the mark of an end that there is not");
+	return s->marks[end == RDDR_LONE ? FAKE_LONE : end];
+}
+
+/* Nothing is reported here. */
+static inline void fake_hold(struct rddr_session *s, bool on)
+{
+	(void)s;
+	(void)on;
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -267,6 +292,10 @@ static const struct rddr_host fake_host = {
 	.tls = fake_tls,
 	.start_tls = fake_start_tls,
 	.part = fake_part,
+	.again = fake_again,
+	.mark = fake_mark,
+	.marked = fake_marked,
+	.hold = fake_hold,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
