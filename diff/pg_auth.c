@@ -167,7 +167,8 @@ bool rddr_pg_auth_proved(const struct pg_auth *a)
 	for (unsigned i = 0; i < a->n_frontends; i++) {
 		enum pg_frontend_turn turn = a->frontends[i].turn;
 
-		if (turn != FRONTEND_PROVED && turn != FRONTEND_THROUGH && turn != FRONTEND_GONE)
+		if (turn != FRONTEND_PROVED && turn != FRONTEND_KNOWN && turn != FRONTEND_THROUGH &&
+		    turn != FRONTEND_GONE)
 			return false;
 		any |= turn != FRONTEND_GONE;
 	}
@@ -353,7 +354,8 @@ static void decide(struct pg_auth *a)
 	else if (a->conf->automatic)
 		a->method = strongest(a);
 	if (!c) {
-		a->unverified = a->method == PG_METHOD_PASSWORD && most > PG_METHOD_TRUST;
+		/* Outgoing, logins are to be made again when nobody types anything. */
+		a->unverified = a->incoming && a->method == PG_METHOD_PASSWORD && most > PG_METHOD_TRUST;
 		return;
 	}
 	bool weaker = a->conf->automatic && a->method < first;
@@ -434,7 +436,26 @@ int rddr_pg_auth_begin(struct pg_auth *a, const char *user)
 	if (!a->user)
 		return -ENOMEM;
 	a->begun = true;
+	/* Where a backend is vouched for, nobody else moves it on. */
+	rddr_pg_auth_step(a);
 	return 0;
+}
+
+void rddr_pg_auth_vouch(struct pg_auth *a, unsigned method)
+{
+	a->backends[0].turn = BACKEND_OK;
+	a->backends[0].method = method < PG_METHODS ? (enum pg_method)method : PG_METHOD_OTHER;
+}
+
+unsigned rddr_pg_auth_demanded(const struct pg_auth *a)
+{
+	return a->backends[0].method;
+}
+
+void rddr_pg_auth_again(struct pg_auth *a)
+{
+	for (unsigned i = 0; i < a->n_frontends; i++)
+		a->frontends[i].turn = FRONTEND_KNOWN;
 }
 
 void rddr_pg_auth_refuse(struct pg_auth *a, const char *sqlstate, const char *text)

@@ -65,6 +65,17 @@ void rddr_pg_auth_free(struct pg_auth **auth);
  * or -ENOMEM. */
 int rddr_pg_auth_begin(struct pg_auth *a, const char *user);
 
+/*
+ * Outgoing, instead of a backend's login: the frontend proves who it is to RDDR alone. A backend that demanded that
+ * method (see rddr_pg_auth_demanded) has let the same user in before. To be called before rddr_pg_auth_begin.
+ */
+void rddr_pg_auth_vouch(struct pg_auth *a, unsigned method);
+/* Outgoing: what the backend demanded, for rddr_pg_auth_vouch. */
+unsigned rddr_pg_auth_demanded(const struct pg_auth *a);
+/* Outgoing: the frontends have been let in before; it is only the backend that lets in RDDR anew. To be called before
+ * rddr_pg_auth_begin. */
+void rddr_pg_auth_again(struct pg_auth *a);
+
 /* The client is told why not (FATAL), and the session ends. */
 void rddr_pg_auth_refuse(struct pg_auth *a, const char *sqlstate, const char *text);
 

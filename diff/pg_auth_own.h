@@ -46,6 +46,7 @@ enum pg_frontend_turn {
 	FRONTEND_JUDGED,  /* its proof is here, and is judged when keys are */
 	FRONTEND_PROVED,
 	FRONTEND_FAILED,
+	FRONTEND_KNOWN,	  /* it was let in before */
 	FRONTEND_THROUGH, /* report mode: it talks to the backend itself */
 	FRONTEND_GONE,
 };

@@ -337,7 +337,7 @@ static void begin(const char *credentials, const char *params, unsigned n, bool 
 	}
 }
 
-static void start(bool reports)
+static void make(bool reports)
 {
 	const struct rddr_diff_create args = {
 		.size = sizeof(args),
@@ -352,6 +352,11 @@ static void start(bool reports)
 	for (unsigned i = 0; i < w.n; i++)
 		assert_int_equal(w.s.concealed[i], SIZE_MAX);
 	assert_int_equal(w.s.concealed[FAKE_LONE], SIZE_MAX);
+}
+
+static void start(bool reports)
+{
+	make(reports);
 	assert_int_equal(rddr_pg_auth_begin(w.auth, "alice"), 0);
 	for (unsigned i = 0; i < (w.outgoing ? 1 : w.n); i++)
 		server_begins(i);
@@ -797,14 +802,70 @@ static void test_outgoing(void **state)
 	run(PG_AUTH_ENDED);
 	assert_string_equal(w.clients[2].error, "28P01");
 	end();
+	/* RDDR logs in again when nobody types anything. */
 	begin(NULL, "", 3, true);
 	w.servers[0].method = PG_METHOD_PASSWORD;
-	run(PG_AUTH_DONE);
+	run(PG_AUTH_ENDED);
+	assert_string_equal(w.clients[0].error, "28000");
 	end();
-	begin(NULL, "", 3, true);
-	w.servers[0].method = PG_METHOD_PASSWORD;
-	w.clients[2].password = "sesame";
-	run(PG_AUTH_DIVERGED);
+}
+
+/* One of them by itself: by what the backend demanded before. */
+static void test_vouched(void **state)
+{
+	static const struct {
+		unsigned method;
+		const char *password, *error;
+	} cases[] = {
+		{PG_METHOD_SCRAM, "secret", ""},
+		{PG_METHOD_SCRAM, "sesame", "28P01"},
+		{PG_METHOD_PASSWORD, "secret", ""},
+		{PG_METHOD_TRUST, "whatever", ""},
+	};
+
+	(void)state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		begin("alice secret\n", "", 3, true);
+		w.clients[1].password = cases[c].password;
+		make(false);
+		rddr_pg_auth_gone(w.auth, 0);
+		rddr_pg_auth_gone(w.auth, 2);
+		rddr_pg_auth_vouch(w.auth, cases[c].method);
+		assert_int_equal(rddr_pg_auth_begin(w.auth, "alice"), 0);
+		go_on();
+		assert_int_equal(w.s.out[FAKE_LONE].len, 0);
+		assert_int_equal(rddr_pg_auth_state(w.auth), *cases[c].error ? PG_AUTH_ENDED : PG_AUTH_DONE);
+		assert_int_equal(w.clients[1].let_in, !*cases[c].error);
+		assert_string_equal(w.clients[1].error, cases[c].error);
+		assert_false(w.clients[0].let_in);
+		end();
+	}
+}
+
+/* The backend alone lets in anew; those who are in hear of it when it does not. */
+static void test_again(void **state)
+{
+	(void)state;
+	begin("alice secret\n", "", 3, true);
+	make(false);
+	rddr_pg_auth_again(w.auth);
+	assert_int_equal(rddr_pg_auth_begin(w.auth, "alice"), 0);
+	server_begins(0);
+	go_on();
+	assert_true(w.servers[0].let_in);
+	assert_int_equal(rddr_pg_auth_state(w.auth), PG_AUTH_DONE);
+	assert_int_equal(w.s.out[0].len, 0);
+	end();
+
+	begin("bob secret\n", "", 3, true);
+	make(false);
+	rddr_pg_auth_again(w.auth);
+	assert_int_equal(rddr_pg_auth_begin(w.auth, "alice"), 0);
+	server_begins(0);
+	go_on();
+	assert_false(w.servers[0].let_in);
+	assert_int_equal(rddr_pg_auth_state(w.auth), PG_AUTH_ENDED);
+	assert_string_equal(w.clients[2].error, "28000");
 	end();
 }
 
@@ -925,6 +986,8 @@ int main(void)
 		cmocka_unit_test(test_ends_while_it_computes),
 		cmocka_unit_test(test_too_busy),
 		cmocka_unit_test(test_outgoing),
+		cmocka_unit_test(test_vouched),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_reports),
 		cmocka_unit_test(test_params),
 	};
