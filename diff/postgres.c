@@ -7,18 +7,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "postgres_session.h"
+#include "postgres_outgoing.h"
 
 /* Keys of clients that are remembered for cancelling, for all sessions of a service. */
 #define KEYS 65536
+
+static void redact(struct pg_session *s)
+{
+	if (s->params->redact)
+		s->host->conceal(s->handle, RDDR_LONE, SIZE_MAX);
+	for (unsigned i = 0; s->params->redact && i < s->n; i++)
+		s->host->conceal(s->handle, i, SIZE_MAX);
+}
+
+static int create_outgoing(struct pg_session *s, const struct rddr_diff_create *args, void **state)
+{
+	int r = rddr_pg_out_create(s, args);
+
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	redact(s);
+	*state = s;
+	return 0;
+}
 
 static int create(const struct rddr_diff_create *args, void **state)
 {
 	const struct pg_params *params = args->params;
 	struct pg_session *s;
 
-	if (args->direction != RDDR_INCOMING)
-		return -ENOTSUP;
 	/* Nobody else knows how many instances there are. */
 	if (params->n_tokens && params->tokens[0].n != args->instances)
 		return -EINVAL;
@@ -33,6 +52,8 @@ static int create(const struct rddr_diff_create *args, void **state)
 	s->reports = args->reports;
 	s->leading = s->n > 1 && !params->parallel;
 	s->limit = args->limit;
+	if (args->direction == RDDR_OUTGOING)
+		return create_outgoing(s, args, state);
 	/* What instance 0 says to it would go straight to the client. */
 	if (s->reports && rddr_pg_tls_any(s)) {
 		free(s);
@@ -43,10 +64,7 @@ static int create(const struct rddr_diff_create *args, void **state)
 		free(s);
 		return -ENOMEM;
 	}
-	if (params->redact)
-		s->host->conceal(s->handle, RDDR_LONE, SIZE_MAX);
-	for (unsigned i = 0; params->redact && i < s->n; i++)
-		s->host->conceal(s->handle, i, SIZE_MAX);
+	redact(s);
 	*state = s;
 	return 0;
 }
@@ -55,6 +73,8 @@ static void destroy(void *state)
 {
 	struct pg_session *s = state;
 
+	if (s->out)
+		rddr_pg_out_destroy(s);
 	rddr_pg_cancel_forget(s);
 	rddr_pg_auth_free(&s->auth);
 	for (unsigned i = 0; i < s->n; i++) {
@@ -137,7 +157,7 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 				      struct rddr_diff_result *result)
 {
 	struct pg_session *s = state;
-	enum rddr_verdict verdict = judge(s, views, n, result);
+	enum rddr_verdict verdict = s->out ? rddr_pg_out_judge(s, views, n, result) : judge(s, views, n, result);
 
 	/*
 	 * Report mode goes on behind a difference, without whoever differs, and books nothing of the call that found
@@ -152,7 +172,9 @@ static enum rddr_verdict diff_traffic(void *state, const struct rddr_view views[
 
 static enum rddr_modify modify_traffic(void *state, const struct rddr_view *view, struct rddr_modify_result *result)
 {
-	return rddr_pg_front(state, view, result);
+	struct pg_session *s = state;
+
+	return s->out ? rddr_pg_out_modify(s, view, result) : rddr_pg_front(s, view, result);
 }
 
 /* What the client is told: an SQLSTATE, and in words. */
@@ -171,22 +193,24 @@ static const struct {
 static void render_denial(void *state, const struct rddr_denial *denial)
 {
 	struct pg_session *s = state;
-	char body[256] = {0};
-	uint8_t head[PG_HEADER] = {'E'};
+	uint8_t message[PG_HEADER + 256] = {'E'};
+	const size_t room = sizeof(message) - PG_HEADER;
 
 	_Static_assert(sizeof(denials) / sizeof(denials[0]) == RDDR_DENIAL_REASONS, "words for each reason");
 	/* Behind a part of a message nothing can be said. */
 	if (s->piece_left || s->phase == PG_PHASE_CANCEL)
 		return;
 	/* Fields: each a letter and a terminated string, and a zero behind the last. */
-	int len = snprintf(body, sizeof(body), "SFATAL%cVFATAL%cC%s%cMRDDR: %s (reference %s)%c", 0, 0,
+	int len = snprintf((char *)message + PG_HEADER, room, "SFATAL%cVFATAL%cC%s%cMRDDR: %s (reference %s)%c", 0, 0,
 			   denials[denial->reason].code, 0, denials[denial->reason].text, denial->reference, 0);
 
-	if (len < 0 || (size_t)len >= sizeof(body) - 1)
+	if (len < 0 || (size_t)len >= room - 1)
 		return;
-	pg_put32(head + 1, (uint32_t)(4 + len + 1));
-	s->host->emit(s->handle, RDDR_LONE, head, sizeof(head));
-	s->host->emit(s->handle, RDDR_LONE, body, (size_t)len + 1);
+	pg_put32(message + 1, (uint32_t)(4 + len + 1));
+	if (s->out)
+		rddr_pg_out_denial(s, message, PG_HEADER + (size_t)len + 1);
+	else
+		s->host->emit(s->handle, RDDR_LONE, message, PG_HEADER + (size_t)len + 1);
 }
 
 const struct rddr_diff_plugin rddr_diff_plugin = {
@@ -200,4 +224,5 @@ const struct rddr_diff_plugin rddr_diff_plugin = {
 	.diff_traffic = diff_traffic,
 	.modify_traffic = modify_traffic,
 	.render_denial = render_denial,
+	.opening = rddr_pg_opening,
 };

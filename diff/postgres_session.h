@@ -15,6 +15,8 @@
  *   postgres_rows.c     rows with noise in them
  *   postgres_bag.c      rows in any order
  *   postgres_find.c     findings
+ *
+ * Outgoing services have a header of their own: postgres_outgoing.h.
  */
 #ifndef RDDR_POSTGRES_SESSION_H
 #define RDDR_POSTGRES_SESSION_H
@@ -90,7 +92,8 @@ struct pg_request {
 	char text[PG_TEXT]; /* of the statement; its beginning */
 };
 
-struct pg_bag; /* postgres_bag.c */
+struct pg_bag;	    /* postgres_bag.c */
+struct pg_outgoing; /* postgres_outgoing.h */
 
 struct pg_session {
 	const struct rddr_host *host;
@@ -140,6 +143,7 @@ struct pg_session {
 	struct pg_queue columns;  /* their names, terminated */
 	uint8_t waits[PG_QUEUES]; /* requests answered while messages of the kind waited for the others' */
 	struct pg_bag *bag;
+	struct pg_outgoing *out; /* NULL: the service is incoming */
 	struct pg_instance instance[];
 };
 

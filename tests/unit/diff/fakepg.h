@@ -7,29 +7,35 @@
 
 #include "fakehost.h"
 
-/* One table, of a few entries. */
+/* Tables of a few entries. */
 struct rddr_table {
+	const char *name;
 	struct {
-		uint8_t key[8], value[256];
-		size_t len;
-	} entry[8];
+		uint8_t key[128], value[8192];
+		size_t keylen, len;
+	} entry[16];
 	size_t n;
 };
 
-static struct rddr_table pg_table;
+static struct rddr_table pg_tables[4];
 static uint64_t pg_followed;
 
 static inline struct rddr_table *pg_fake_table(struct rddr_session *s, const char *name, size_t entries)
 {
+	size_t i = 0;
+
 	fake_need(s && name && entries > 0, "asks for no table");
-	return &pg_table;
+	while (i < 4 && pg_tables[i].name && strcmp(pg_tables[i].name, name) != 0)
+		i++;
+	fake_need(i < 4, "asks for too many tables");
+	pg_tables[i].name = name;
+	return &pg_tables[i];
 }
 
 static inline bool pg_fake_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
 {
-	fake_need(keylen == 8, "a key is 8 bytes");
 	for (size_t i = 0; i < t->n; i++) {
-		if (memcmp(t->entry[i].key, key, keylen) != 0 || t->entry[i].len > *len)
+		if (t->entry[i].keylen != keylen || memcmp(t->entry[i].key, key, keylen) != 0 || t->entry[i].len > *len)
 			continue;
 		memcpy(value, t->entry[i].value, t->entry[i].len);
 		*len = t->entry[i].len;
@@ -43,15 +49,23 @@ static inline bool pg_fake_put(struct rddr_table *t, const void *key, size_t key
 {
 	size_t i = 0;
 
-	fake_need(keylen == 8 && len > 0 && len <= sizeof(t->entry[0].value) && ttl > 0, "puts what cannot be");
-	while (i < t->n && memcmp(t->entry[i].key, key, keylen) != 0)
+	fake_need(keylen > 0 && keylen <= sizeof(t->entry[0].key) && len > 0 && len <= sizeof(t->entry[0].value) &&
+			  ttl > 0,
+		  "puts what cannot be");
+	while (i < t->n && (t->entry[i].keylen != keylen || memcmp(t->entry[i].key, key, keylen) != 0))
 		i++;
 	i %= sizeof(t->entry) / sizeof(t->entry[0]);
 	t->n = i >= t->n ? i + 1 : t->n;
 	memcpy(t->entry[i].key, key, keylen);
+	t->entry[i].keylen = keylen;
 	memcpy(t->entry[i].value, value, len);
 	t->entry[i].len = len;
 	return true;
+}
+
+static inline size_t pg_fake_table_count(const struct rddr_table *t)
+{
+	return t->n;
 }
 
 static inline void pg_fake_lead(struct rddr_session *s, uint32_t ms)
@@ -67,11 +81,31 @@ static inline void pg_fake_follow(struct rddr_session *s, uint64_t upto)
 	pg_followed = upto > pg_followed ? upto : pg_followed;
 }
 
+static inline const struct rddr_host *pg_host(void)
+{
+	static struct rddr_host host;
+
+	host = fake_host;
+	host.table = pg_fake_table;
+	host.table_get = pg_fake_get;
+	host.table_put = pg_fake_put;
+	host.table_count = pg_fake_table_count;
+	host.lead = pg_fake_lead;
+	host.follow = pg_fake_follow;
+	return &host;
+}
+
+/* Forgets what is in the tables. */
+static inline void pg_forget(void)
+{
+	for (size_t i = 0; i < 4; i++)
+		pg_tables[i].n = 0;
+}
+
 /* Begins a session of n instances. */
 static inline int pg_begin(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n, bool filter,
 			   const char *params)
 {
-	static struct rddr_host host;
 	struct rddr_diff_create args = {
 		.size = sizeof(args),
 		.direction = RDDR_INCOMING,
@@ -79,20 +113,14 @@ static inline int pg_begin(struct rddr_session *s, const struct rddr_diff_plugin
 		.do_filter = filter,
 		.service = "test",
 		.limit = 1 << 20,
-		.host = &host,
+		.host = pg_host(),
 		.session = s,
 		.noise_run = 256,
 	};
 	char err[256] = "";
 
-	host = fake_host;
-	host.table = pg_fake_table;
-	host.table_get = pg_fake_get;
-	host.table_put = pg_fake_put;
-	host.lead = pg_fake_lead;
-	host.follow = pg_fake_follow;
 	memset(s, 0, sizeof(*s));
-	memset(&pg_table, 0, sizeof(pg_table));
+	pg_forget();
 	pg_followed = 0;
 	s->plugin = plugin;
 	s->n = n;
