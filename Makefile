@@ -35,7 +35,7 @@ endif
 # A distribution's.
 CFLAGS += $(EXTRA_CFLAGS)
 LDFLAGS += $(EXTRA_LDFLAGS)
-LIBS_DAEMON := -lcares -lssl -lcrypto -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
+LIBS_DAEMON := -lnetfilter_queue -lmnl -lcares -lssl -lcrypto -lyaml -ljson-c -lcap-ng -ldl -lbpf -lelf -lz
 LIBS_CTL := -ljson-c
 LIBS_PLUGIN := -Wl,--as-needed -ljson-c
 LIBS_SHARED := -ljson-c -lpcre2-8 -lz -lbrotlidec -lcrypto -lidn
@@ -170,7 +170,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 
 # Other versions of rddr-steer (OTHERS), for tests that replace one by the other: the programs differ, or the ABI does too.
 OTHER_program := -DRDDR_REVISION=2
-OTHER_abi := -DRDDR_REVISION=3 -DRDDR_ABI=2
+OTHER_abi := -DRDDR_REVISION=3 -DRDDR_ABI=3
 define OTHER_RULES
 $(BUILD)/other-$(1)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	$$(call say,BPF,$$@)

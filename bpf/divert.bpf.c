@@ -30,7 +30,7 @@
 
 #define NONE (-1)
 
-enum action { PASS, MARK, DROP };
+enum action { PASS, MARK, HOLD, DROP };
 
 /* The state (BPF_TCP_*) of the socket that packets of this flow go to, listeners aside; NONE when there is none. */
 __noinline int socket_state(struct __sk_buff *skb, const struct rddr_flow *flow)
@@ -213,7 +213,14 @@ static __always_inline enum action decide_syn(struct __sk_buff *skb, const struc
 				return DROP;
 			}
 			count(RDDR_COUNTER_divert_syn_marked);
-			return MARK;
+			if (!(flags & RDDR_SERVICE_ADMISSION))
+				return MARK;
+			/* Sent again for a connection that is under way here, it was admitted before. */
+			state = socket_state(skb, &p->flow);
+			if (state >= 0 && state != BPF_TCP_TIME_WAIT)
+				return MARK;
+			count(RDDR_COUNTER_divert_syn_held);
+			return HOLD;
 		}
 		if (!(flags & RDDR_SERVICE_OPEN)) {
 			count(RDDR_COUNTER_divert_down_dropped);
@@ -463,8 +470,9 @@ int divert(struct __sk_buff *skb)
 	if (action == DROP)
 		return TC_ACT_SHOT;
 	/* The only store to the context; volatile, or clang 14 folds it into an address that the verifier refuses. */
-	if (action == MARK)
-		*(volatile __u32 *)&skb->mark = (mark & ~c->fwmark_mask) | c->fwmark;
+	if (action == MARK || action == HOLD)
+		*(volatile __u32 *)&skb->mark =
+			(mark & ~c->fwmark_mask) | c->fwmark | (action == HOLD ? c->fwmark_hold : 0);
 	return TC_ACT_UNSPEC;
 }
 

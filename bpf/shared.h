@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 #ifndef RDDR_ABI
-#define RDDR_ABI 1
+#define RDDR_ABI 2
 #endif
 
 /* Goes into the programs' instructions, so that two versions of them can be told apart for a test. */
@@ -29,6 +29,13 @@
 /* Packets for local delivery carry this mark, in the bits of the mask; other bits are left as they are. */
 #define RDDR_FWMARK	 0x52000000u
 #define RDDR_FWMARK_MASK 0xff000000u
+
+/*
+ * The SYN of a new connection to a service with admission carries this bit as well: by it the one rule of the packet
+ * filter knows it, and hands it to the daemon in the queue of this number.
+ */
+#define RDDR_FWMARK_HOLD 0x00800000u
+#define RDDR_QUEUE	 21060
 
 #define RDDR_STALE_AFTER 2000000000ull /* ns without a heartbeat, after which a worker counts as dead */
 
@@ -52,7 +59,7 @@ struct rddr_control {
 	__u32 fwmark;
 	__u32 fwmark_mask;
 	__u32 seed; /* of the flow hash */
-	__u32 reserved;
+	__u32 fwmark_hold;
 	__u64 stale_after;		   /* ns */
 	__u64 heartbeat[RDDR_WORKERS_MAX]; /* ns of CLOCK_MONOTONIC; 0: never, or at rest */
 	char version[32];		   /* of the program that attached, for people */
@@ -79,6 +86,7 @@ struct rddr_service_key {
 #define RDDR_SERVICE_OPEN      (1u << 0) /* when-down: open */
 #define RDDR_SERVICE_RESET     (1u << 1) /* existing: reset */
 #define RDDR_SERVICE_INHERITED (1u << 2) /* copied from an entry with a shorter destination prefix */
+#define RDDR_SERVICE_ADMISSION (1u << 3) /* its SYNs are held until the instances have answered */
 
 /* For one set of clients. The first that holds the client decides. */
 struct rddr_alternative {
@@ -124,6 +132,7 @@ struct rddr_decision {
 	X(steer_no_listener, "connections dropped: no live worker was left when they reached the socket lookup")       \
 	X(steer_failed, "connections dropped: the listener could not be assigned")                                     \
 	X(divert_syn_marked, "SYNs of steered services brought to the daemon")                                         \
+	X(divert_syn_held, "SYNs, of these, marked to be held until the instances have answered (admission)")          \
 	X(divert_diverted_marked, "packets of remembered flows brought to the daemon")                                 \
 	X(divert_diverted_dropped, "packets of remembered flows dropped: their socket is gone and no daemon is live")  \
 	X(divert_diverted_full, "SYNs dropped: the flow could not be remembered")                                      \

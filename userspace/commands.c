@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admission.h"
 #include "control.h"
 #include "daemon.h"
 #include "evidence.h"
@@ -106,7 +107,20 @@ static void format_rule(const struct rule *rule, char *text, size_t size)
 		 rule->clients.family == AF_UNSPEC ? "" : rddr_prefix_format(&rule->clients, clients, sizeof(clients)));
 }
 
-static json_object *describe_service(const struct service *service)
+/* NULL, where no SYN is held. */
+static json_object *describe_admission(struct daemon *d, const struct service *service)
+{
+	json_object *o;
+
+	if (!service->admission.on)
+		return NULL;
+	o = json_object_new_object();
+	json_object_object_add(o, "held", json_object_new_int64(rddr_admission_held(d->admission, service)));
+	json_object_object_add(o, "most", json_object_new_int64(service->admission.held));
+	return o;
+}
+
+static json_object *describe_service(struct daemon *d, const struct service *service)
 {
 	json_object *o = json_object_new_object(), *rules = json_object_new_array(),
 		    *instances = json_object_new_array();
@@ -124,6 +138,7 @@ static json_object *describe_service(const struct service *service)
 		json_object_array_add(rules, json_object_new_string(text));
 	}
 	json_object_object_add(o, "intercept", rules);
+	json_object_object_add(o, "admission", describe_admission(d, service));
 	if (service->has_listen)
 		add_addr(o, "listen", &service->listen);
 	else
@@ -157,7 +172,7 @@ static void services(void *ctx, struct reply *reply, json_object *request)
 
 	(void)request;
 	for (size_t i = 0; i < d->config->n_services; i++)
-		json_object_array_add(list, describe_service(d->config->services[i]));
+		json_object_array_add(list, describe_service(d, d->config->services[i]));
 	json_object_object_add(o, "services", list);
 	rddr_control_answer(reply, o);
 }

@@ -78,6 +78,20 @@ struct noise_budget {
 	uint32_t share; /* percent of an answer; 20 */
 };
 
+/* The most SYNs that a service holds, and that all of them together do. */
+#define ADMISSION_HELD_MAX 65536
+
+enum admission_overflow { ADMISSION_PASS, ADMISSION_DROP };
+
+/* Incoming, steered: a client's SYN is held until the instances have answered. See admission.h. */
+struct admission_conf {
+	bool on;
+	enum admission_overflow overflow; /* past the bounds: the SYN goes the ordinary way, or is dropped */
+	uint32_t held;	    /* attempts at once; 1024 */
+	uint32_t per_client; /* of these, those of the clients of one prefix; 128 */
+	uint32_t prefix4, prefix6; /* how long such a prefix is, bits; 32 and 64 */
+};
+
 struct limits {		 /* bytes */
 	uint32_t buffer; /* the most that one stream of a session buffers: what a plugin can look at; 1 MiB */
 	uint32_t lag;	 /* enforcing false: how far an instance may lag behind instance 0; 1 MiB */
@@ -104,6 +118,7 @@ struct service {
 	struct deadlines deadlines;
 	struct noise_budget noise;
 	struct limits limits;
+	struct admission_conf admission;
 	struct tls_conf *tls_lone; /* NULL: in clear. See config_tls.h */
 	struct tls_conf *tls_many; /* outgoing: how the instances are accepted; incoming: what instances begin with */
 

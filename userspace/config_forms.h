@@ -49,6 +49,11 @@ void rddr_config_tls_original_instances(struct reader *r, struct service *servic
 /* Takes NULL, nulls the pointer. What the daemon filled in is the daemon's. */
 void rddr_config_tls_free(struct tls_conf **conf);
 
+CONFIG_READ_SLOT(rddr_config_admission_read); /* of struct admission_conf */
+/* Refuses admission where no SYN can be held, or nobody can be dialled before the client has spoken. */
+void rddr_config_admission_keys(struct reader *r, const struct node *node, const struct place *place,
+				const struct service *service);
+
 CONFIG_READ_SLOT(rddr_config_instances_name); /* of struct instance */
 void rddr_config_outgoing_instance(struct reader *r, const struct node *node, const struct place *place,
 				   struct service *service);

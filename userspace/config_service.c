@@ -64,6 +64,7 @@ static struct service *new_service(const struct reader *r, const char *name, str
 	service->deadlines = r->deadlines;
 	service->noise = r->noise;
 	service->limits = r->limits;
+	service->admission = (struct admission_conf){.held = 1024, .per_client = 128, .prefix4 = 32, .prefix6 = 64};
 	service->gather = (struct gather_conf){.first = 200, .idle = 4000, .waiting = 1000};
 	service->backend.chainer.ops = &rddr_chainer_transparent;
 	return service;
@@ -212,6 +213,7 @@ static const struct field service_fields[] = {
 	 false},
 	{"noise", rddr_config_read_section, offsetof(struct service, noise), &rddr_config_read_noise, false},
 	{"limits", rddr_config_read_section, offsetof(struct service, limits), &rddr_config_read_limits, false},
+	{"admission", rddr_config_admission_read, offsetof(struct service, admission), NULL, false},
 };
 
 /* Keys that exclude each other. */
@@ -221,6 +223,7 @@ static void check_keys(struct reader *r, const struct node *node, const struct p
 	const struct node *listen = rddr_config_yaml_find(node, "listen");
 
 	rddr_config_outgoing_keys(r, node, place, service);
+	rddr_config_admission_keys(r, node, place, service);
 	if (!listen && !rddr_config_yaml_find(node, "intercept") && !rddr_config_listen(service, 1))
 		rddr_config_read_fault(r, node->mark, place, "needs intercept, or listen");
 	for (size_t i = 0; listen && i < ARRAY_LEN(steered); i++) {

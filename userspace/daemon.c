@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "admission.h"
 #include "checker.h"
 #include "control.h"
 #include "evidence.h"
@@ -362,11 +363,12 @@ static int begin_workers(struct daemon *d)
 			return err_r(r, "daemon: worker %u cannot be made", w);
 		d->workers[w]->offload = d->offload;
 		d->workers[w]->resolver = d->resolver;
+		d->workers[w]->admission = d->admission;
 		d->n_workers++;
 	}
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_introduce(d->workers[w], d->workers, d->n_workers);
-	return 0;
+	return rddr_admission_begin(d->admission, d->workers[0]);
 }
 
 static const char *control_path(const struct daemon *d)
@@ -410,6 +412,9 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	d->started = rddr_loop_now(d->loop);
 	d->upkeep = (struct timer){.fn = upkeep, .ctx = d};
 	r = watch_signals(d);
+	/* It wants a right that is given up next. */
+	if (r == 0)
+		r = rddr_admission_new(&d->admission);
 	/* Before the first thread: each has capabilities of its own, and begins with those of the one that made it. */
 	if (r == 0)
 		r = rddr_privileges_drop();
@@ -453,6 +458,7 @@ void rddr_daemon_end(struct daemon *d)
 		rddr_worker_stop(d->workers[w]);
 	for (unsigned w = 0; w < d->n_workers; w++)
 		rddr_worker_free(&d->workers[w]);
+	rddr_admission_free(&d->admission);
 	rddr_offload_free(&d->offload);
 	rddr_control_free(&d->control);
 	rddr_steering_close(&d->steering);

@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "worker.h"
 
+struct admission;
 struct checker;
 struct control;
 struct resolver;
@@ -54,6 +55,7 @@ struct daemon {
 	struct resolver *resolver;
 	struct checker *checker; /* of this config's hosts */
 	struct offload *offload; /* the workers' sessions compute there */
+	struct admission *admission;
 
 	struct daemon_socket *sockets;
 	size_t n_sockets;

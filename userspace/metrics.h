@@ -71,6 +71,18 @@
 	X(offload_refused, "computations refused because too many waited")                                             \
 	X(proxy_accepted, "connections that began with a PROXY header")                                                \
 	X(proxy_refused, "connections of balancers refused for want of a PROXY header")                                \
+	X(admission_held, "SYNs held until the instances had answered")                                                \
+	X(admission_released, "SYNs let go on because the instances had answered")                                     \
+	X(admission_refused, "SYNs answered with a reset, as an instance did")                                         \
+	X(admission_denied, "SYNs answered with a reset because access control denied an instance")                    \
+	X(admission_dropped, "SYNs dropped because an instance gave no answer")                                        \
+	X(admission_passed, "SYNs let go on although this host itself could not dial an instance")                     \
+	X(admission_retransmitted, "SYNs sent again while they were held, or after they were released")                \
+	X(admission_overflow, "SYNs past a bound of admission (passed on, or dropped, as configured)")                 \
+	X(admission_abandoned, "SYNs held no longer because the daemon ends, or no more holds any")                    \
+	X(admission_adopted, "sessions that began with the connections of their admission")                            \
+	X(admission_unused, "admissions whose client never finished the handshake: their connections were closed")     \
+	X(admission_missed, "sessions of a service with admission whose SYN was not held")                             \
 	X(hosts_failed, "failover: hosts that failed and were marked as down")                                         \
 	X(hosts_skipped, "failover: hosts passed over because they were down")                                         \
 	X(hosts_cleared, "failover: dials that found every host down and tried them anew")                             \

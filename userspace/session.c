@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admission.h"
 #include "evidence.h"
 #include "gather.h"
 #include "handshake.h"
@@ -270,6 +271,37 @@ void rddr_session_create(struct rddr_session *s)
 	rddr_session_deny(s, RDDR_DENIED_FAILED, &finding);
 }
 
+/* As rddr_session_dial. A connection that ended while it waited for the client is made anew. */
+static void adopt(struct rddr_session *s, unsigned i, struct admitted *admitted)
+{
+	s->gate_open = false;
+	if (rddr_session_adopt_dial(s, &s->many[i], admitted, on_dialled))
+		rddr_session_dialled(s, &s->many[i], admitted->outcome);
+	else
+		rddr_session_dial(s, i);
+}
+
+static void begin_dials(struct rddr_session *s)
+{
+	const struct service *service = s->service;
+	struct admitted *admitted = NULL;
+
+	if (service->admission.on) {
+		admitted = rddr_admission_take(s->worker->admission, service, &s->client, &s->destination);
+		rddr_metrics_count(service->metrics,
+				   admitted ? METRIC_admission_adopted : METRIC_admission_missed);
+	}
+	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
+		if (service->instances[i].chainer.ops->wants_target)
+			continue;
+		if (admitted)
+			adopt(s, i, &admitted[i]);
+		else
+			rddr_session_dial(s, i);
+	}
+	rddr_admission_drop(&admitted, s->n);
+}
+
 void rddr_session_begin_incoming(struct worker *worker, struct config *config, struct service *service, int fd,
 				 const struct addr *client, const struct addr *destination)
 {
@@ -292,10 +324,7 @@ void rddr_session_begin_incoming(struct worker *worker, struct config *config, s
 	if (s->phase != SESSION_OPEN)
 		return;
 	rddr_session_create(s);
-	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
-		if (!service->instances[i].chainer.ops->wants_target)
-			rddr_session_dial(s, i);
-	}
+	begin_dials(s);
 	if (s->phase == SESSION_OPEN) {
 		rddr_session_open_gate(s); /* where every one waits for a target nobody is dialled yet */
 		rddr_session_arm(s);

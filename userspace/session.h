@@ -22,6 +22,7 @@
 #include "noise_budget.h"
 #include "rddr_diff.h"
 
+struct admitted;
 struct offload_record;
 struct gather;
 struct group;
@@ -155,6 +156,10 @@ void rddr_session_dialled(struct rddr_session *s, struct endpoint *ep, enum dial
 /* Begins to dial an end; outcomes as for rddr_chainer_connect_server. In session_dials.c. */
 enum dial_outcome rddr_session_start_dial(struct rddr_session *s, struct endpoint *ep, const struct chainer_conf *conf,
 					  void (*done)(struct dial *dial, enum dial_outcome outcome));
+/* The same for a dial that its admission made, with the outcome that that had. False: the connection has ended since.
+ * In session_dials.c. */
+bool rddr_session_adopt_dial(struct rddr_session *s, struct endpoint *ep, struct admitted *admitted,
+			     void (*done)(struct dial *dial, enum dial_outcome outcome));
 /* Counts what became of an end's dial, and opens the end when it is connected; the outcome is then what that came to.
  * In session_dials.c. */
 enum dial_outcome rddr_session_take_dial(struct rddr_session *s, struct endpoint *ep, enum dial_outcome outcome);

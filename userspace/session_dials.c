@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* session_dials.c - what the dials of any end have in common: how they begin, and how they end. */
+#include "admission.h"
 #include "metrics.h"
 #include "own.h"
 #include "session.h"
@@ -25,6 +26,36 @@ enum dial_outcome rddr_session_start_dial(struct rddr_session *s, struct endpoin
 	s->dialling = rddr_loop_now(s->worker->loop);
 	rddr_metrics_count(s->service->metrics, METRIC_dials);
 	return rddr_chainer_connect_server(&ep->dial, conf, &request);
+}
+
+bool rddr_session_adopt_dial(struct rddr_session *s, struct endpoint *ep, struct admitted *admitted,
+			     void (*done)(struct dial *dial, enum dial_outcome outcome))
+{
+	const struct dial *was = &admitted->dial;
+	/* Access was decided when it was dialled. */
+	const struct dial_request request = {
+		.loop = s->worker->loop,
+		.client = &s->client,
+		.destination = &s->destination,
+		.own = &s->worker->own,
+		.service = s->service->name,
+	};
+
+	ep->dial = *was;
+	ep->dial.fd = -1;
+	ep->dial.done = done;
+	if (admitted->outcome == DIAL_CONNECTED &&
+	    rddr_chainer_adopt(&ep->dial, was->conf, &request, TAKE_FD(admitted->dial.fd)) != DIAL_CONNECTED)
+		return false;
+	ep->dial.forged = was->forged;
+	ep->dial.rung = was->rung;
+	ep->dial.hosts_failed = was->hosts_failed;
+	ep->dial.hosts_skipped = was->hosts_skipped;
+	ep->dial.second_lap = was->second_lap;
+	ep->state = ENDPOINT_DIALLING;
+	s->dialling = rddr_loop_now(s->worker->loop);
+	rddr_metrics_count(s->service->metrics, METRIC_dials);
+	return true;
 }
 
 static void count(struct rddr_session *s, const struct dial *dial, enum dial_outcome outcome)

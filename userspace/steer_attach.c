@@ -158,6 +158,7 @@ static int init_control(const struct attach *a)
 		.attached = 1,
 		.fwmark = RDDR_FWMARK,
 		.fwmark_mask = RDDR_FWMARK_MASK,
+		.fwmark_hold = RDDR_FWMARK_HOLD,
 		.stale_after = RDDR_STALE_AFTER,
 		.version = RDDR_VERSION,
 	};

@@ -94,10 +94,11 @@ static void put_service(FILE *out, const struct service *service)
 {
 	fputs("service", out);
 	put_name(out, service->name);
-	fprintf(out, "\t%s\t%s\t%s\t%s\t%s\n", service->direction == RDDR_INCOMING ? "incoming" : "outgoing",
+	fprintf(out, "\t%s\t%s\t%s\t%s\t%s\t%s\n", service->direction == RDDR_INCOMING ? "incoming" : "outgoing",
 		service->enforcing ? "enforcing" : "reporting",
 		service->when_down == WHEN_DOWN_OPEN ? "open" : "closed",
-		service->existing == EXISTING_RESET ? "reset" : "keep", service->n_rules ? "steered" : "listening");
+		service->existing == EXISTING_RESET ? "reset" : "keep", service->n_rules ? "steered" : "listening",
+		service->admission.on ? "admission" : "-");
 	for (size_t i = 0; i < service->n_rules; i++)
 		put_rule(out, service, &service->rules[i]);
 	for (unsigned i = 0; i < service->n_instances; i++)

@@ -94,6 +94,7 @@ static json_object *rule_json(const struct steering_table *table, const struct s
 	    a->client_bits ? prefix_text(key->family, a->client, a->client_bits) : json_object_new_string("all"));
 	add(rule, "when_down", json_object_new_string(a->flags & RDDR_SERVICE_OPEN ? "open" : "closed"));
 	add(rule, "existing", json_object_new_string(a->flags & RDDR_SERVICE_RESET ? "reset" : "keep"));
+	add(rule, "admission", json_object_new_boolean(a->flags & RDDR_SERVICE_ADMISSION));
 	return rule;
 }
 

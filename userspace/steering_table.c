@@ -111,6 +111,8 @@ static int expand(struct lines *lines, const struct rule *rule, sa_family_t fami
 		a->flags |= RDDR_SERVICE_OPEN;
 	if (rule->service->existing == EXISTING_RESET)
 		a->flags |= RDDR_SERVICE_RESET;
+	if (rule->service->admission.on)
+		a->flags |= RDDR_SERVICE_ADMISSION;
 	return 0;
 }
 

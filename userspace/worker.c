@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admission.h"
 #include "gather.h"
 #include "greeting.h"
 #include "listener.h"
@@ -88,6 +89,7 @@ static void do_set_config(void *ctx)
 
 	use_config(e->worker, e->config);
 	rddr_gather_reconfigure(e->worker);
+	rddr_admission_reconfigure(e->worker->admission, e->worker);
 	errand_free(e);
 }
 
@@ -249,6 +251,7 @@ static void do_drain(void *ctx)
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
 	rddr_gather_drain(w);
+	rddr_admission_drain(w->admission, w);
 	if (w->n_sessions || w->greetings || rddr_gather_is_busy(w))
 		rddr_loop_timer_set(w->loop, &w->drain, rddr_loop_now(w->loop) + e->limit);
 	errand_free(e);
@@ -346,6 +349,7 @@ void rddr_worker_free(struct worker **owned)
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
 	close_sessions(w);
+	rddr_admission_drain(w->admission, w);
 	rddr_loop_free(&w->loop);
 	rddr_pool_drain(&w->pool);
 	rddr_config_put(&w->previous);

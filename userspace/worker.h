@@ -19,6 +19,7 @@
 
 #define WORKERS_MAX 64
 
+struct admission;
 struct greeting;
 struct gather;
 struct listener;
@@ -56,6 +57,8 @@ struct worker {
 	struct steering *steering; /* for the heartbeat; NULL: none */
 	struct resolver *resolver; /* the daemon's; NULL: no name can be resolved */
 	struct offload *offload;   /* the daemon's; NULL: plugins cannot compute elsewhere */
+
+	struct admission *admission; /* the daemon's; NULL: no SYN is held */
 
 	/* Outgoing services: see gather.h. */
 	struct gather *gathers;

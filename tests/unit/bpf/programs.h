@@ -82,6 +82,7 @@ static inline void load_programs(void)
 				       .attached = 1,
 				       .fwmark = RDDR_FWMARK,
 				       .fwmark_mask = RDDR_FWMARK_MASK,
+				       .fwmark_hold = RDDR_FWMARK_HOLD,
 				       .stale_after = 3600 * 1000000000ull};
 	uint32_t zero = 0;
 	char path[160];
