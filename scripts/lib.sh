@@ -489,3 +489,5 @@ load_list() {
 
 # shellcheck source=scripts/lib-net.sh
 source "$RDDR_LIB/lib-net.sh"
+# shellcheck source=scripts/lib-admission.sh
+source "$RDDR_LIB/lib-admission.sh"
