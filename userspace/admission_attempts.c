@@ -87,8 +87,8 @@ static struct attempt **find(struct admission *a, const struct addr *client, con
 {
 	struct attempt **at = bucket_of(a, client, destination);
 
-	while (*at && !(rddr_addr_equal(&(*at)->syn.client, client) &&
-			rddr_addr_equal(&(*at)->syn.destination, destination)))
+	while (*at &&
+	       !(rddr_addr_equal(&(*at)->syn.client, client) && rddr_addr_equal(&(*at)->syn.destination, destination)))
 		at = &(*at)->next;
 	return at;
 }
@@ -361,8 +361,7 @@ static struct service *service_of(const struct worker *w, const struct syn *syn,
 	if (w->names_interfaces && !if_indextoname(syn->index, interface))
 		interface[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(generations) && generations[i]; i++) {
-		const struct rule *rule =
-			rddr_config_match(generations[i], &syn->destination, &syn->client, interface);
+		const struct rule *rule = rddr_config_match(generations[i], &syn->destination, &syn->client, interface);
 
 		*config = generations[i];
 		if (rule)
@@ -378,8 +377,8 @@ static bool put_in(struct admission *a, struct attempt *t)
 	const struct service *service = t->service;
 	struct worker *w = a->worker;
 	struct prefix prefix;
-	bool room = a->n_attempts < ADMISSION_HELD_MAX &&
-		    w->fds_used + service->n_instances + w->fds_session <= w->fds_max;
+	bool room =
+		a->n_attempts < ADMISSION_HELD_MAX && w->fds_used + service->n_instances + w->fds_session <= w->fds_max;
 
 	prefix_of(&service->admission, &t->syn.client, &prefix);
 	pthread_mutex_lock(&a->lock);

@@ -87,9 +87,9 @@ enum admission_overflow { ADMISSION_PASS, ADMISSION_DROP };
 struct admission_conf {
 	bool on;
 	enum admission_overflow overflow; /* past the bounds: the SYN goes the ordinary way, or is dropped */
-	uint32_t held;	    /* attempts at once; 1024 */
-	uint32_t per_client; /* of these, those of the clients of one prefix; 128 */
-	uint32_t prefix4, prefix6; /* how long such a prefix is, bits; 32 and 64 */
+	uint32_t held;			  /* attempts at once; 1024 */
+	uint32_t per_client;		  /* of these, those of the clients of one prefix; 128 */
+	uint32_t prefix4, prefix6;	  /* how long such a prefix is, bits; 32 and 64 */
 };
 
 struct limits {		 /* bytes */

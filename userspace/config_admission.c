@@ -9,7 +9,8 @@ void rddr_config_admission_read(struct reader *r, const struct node *node, const
 				const struct field *field, void *base)
 {
 	static const struct bounds held = {1, ADMISSION_HELD_MAX}, prefix4 = {0, 32}, prefix6 = {0, 128};
-	static const struct word overflows[] = {{"pass", ADMISSION_PASS, false}, {"drop", ADMISSION_DROP, false}, {NULL, 0, false}};
+	static const struct word overflows[] = {
+		{"pass", ADMISSION_PASS, false}, {"drop", ADMISSION_DROP, false}, {NULL, 0, false}};
 	struct admission_conf *conf = (struct admission_conf *)((char *)base + field->offset);
 	static const struct field fields[] = {
 		{"held", rddr_config_read_u32, offsetof(struct admission_conf, held), &held, false},

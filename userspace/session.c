@@ -288,8 +288,7 @@ static void begin_dials(struct rddr_session *s)
 
 	if (service->admission.on) {
 		admitted = rddr_admission_take(s->worker->admission, service, &s->client, &s->destination);
-		rddr_metrics_count(service->metrics,
-				   admitted ? METRIC_admission_adopted : METRIC_admission_missed);
+		rddr_metrics_count(service->metrics, admitted ? METRIC_admission_adopted : METRIC_admission_missed);
 	}
 	for (unsigned i = 0; i < s->n && s->phase == SESSION_OPEN; i++) {
 		if (service->instances[i].chainer.ops->wants_target)

@@ -82,6 +82,28 @@ static void a_syn_is_remembered_and_its_connection_marked(void **state)
 	}
 }
 
+/* Only the SYN, and only while a daemon is live. */
+static void a_syn_of_a_service_with_admission_is_marked_to_be_held(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		int f = i ? AF_INET6 : AF_INET;
+
+		struct spec syn = packet(f, 83, SYN), ack = packet(f, 83, ACK);
+		uint64_t held = counter("divert_syn_held");
+		uint32_t mark;
+
+		live();
+		assert_int_equal(run_marked(&syn, programs.ifindex, 0x41000001, &mark), MARK);
+		assert_int_equal(mark, 0x52000001 | RDDR_FWMARK_HOLD);
+		assert_int_equal(counter("divert_syn_held"), held + 1);
+		assert_int_equal(run(&ack), MARK);
+		dead();
+		assert_int_equal(run(&syn), DROP);
+		assert_int_equal(counter("divert_syn_held"), held + 1);
+	}
+}
+
 static void a_dead_daemons_connections_are_dropped(void **state)
 {
 	(void)state;
@@ -276,6 +298,7 @@ int main(void)
 		TEST(lo_is_let_alone),
 		TEST(nothing_is_marked_when_detached),
 		TEST(a_syn_is_remembered_and_its_connection_marked),
+		TEST(a_syn_of_a_service_with_admission_is_marked_to_be_held),
 		TEST(a_dead_daemons_connections_are_dropped),
 		TEST(when_down_closed_drops),
 		TEST(when_down_open_passes_whole_connections),

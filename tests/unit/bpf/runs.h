@@ -15,7 +15,7 @@ enum decision { PASS, MARK, DROP };
 
 static const char *const decision_names[] = {"pass", "mark", "drop"};
 
-/* shop: both families, port 80. open: port 81, lets pass when down. reset: port 82. */
+/* shop: both families, port 80. open: port 81, lets pass when down. reset: port 82. held: port 83. */
 static const char services[] = "services:\n"
 			       "  shop:\n"
 			       "    direction: incoming\n"
@@ -31,6 +31,11 @@ static const char services[] = "services:\n"
 			       "    intercept: { address: [10.0.2.2, \"fd00:0:0:2::2\"], port: 82 }\n"
 			       "    when-down: open\n"
 			       "    existing: reset\n"
+			       "    instances: [ { name: one, chainer: transparent } ]\n"
+			       "  held:\n"
+			       "    direction: incoming\n"
+			       "    intercept: { address: [10.0.2.2, \"fd00:0:0:2::2\"], port: 83 }\n"
+			       "    admission: {}\n"
 			       "    instances: [ { name: one, chainer: transparent } ]\n";
 
 /* Another service, that none of the packets here is for. */
