@@ -126,7 +126,7 @@ some_more() { wait_for "$1 more answers" 60 more_answers $(($(answers) + $1)); }
   run "$LISTENER" --pin-dir "$RDDR_PIN" --config "$CONF"
   [[ $status == 1 && $output == *"Protocol error"* ]]
   run steer list
-  [[ $status == 0 && $output == *"ABI 2"* ]]
+  [[ $status == 0 && $output == *"ABI 3"* ]]
   run steer attach --config "$CONF"
   [[ $status == 0 && $output == "everything replaced"*settle* ]]
   [[ -e $RDDR_PIN~old ]]

@@ -95,7 +95,7 @@ static struct attempt **find(struct admission *a, const struct addr *client, con
 
 static struct tally **tally_at(struct admission *a, const struct metrics_set *service, const struct prefix *prefix)
 {
-	uint64_t h = mix(mix(a->seed, &service, sizeof(service)), prefix->bytes, sizeof(prefix->bytes));
+	uint64_t h = mix(a->seed ^ (uintptr_t)service, prefix->bytes, sizeof(prefix->bytes));
 	struct tally **at = &a->tallies[h % TALLY_BUCKETS];
 
 	while (*at && ((*at)->service != service || (*at)->prefix.family != prefix->family ||
