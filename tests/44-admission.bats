@@ -273,6 +273,9 @@ gone() { ! alive "$1"; }
 	at_least web4 admission_overflow 1
 	at_least web4 denied_missing 1
 
+	# They would send their SYNs again.
+	stop held1 KILL
+	stop held2 KILL
 	admission_config "{ held: 1, overflow: drop }" "deadlines: { connect: 60s }"
 	ctl reload
 	wait_for "nothing held" 30 holds web4 0
