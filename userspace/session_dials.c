@@ -44,6 +44,7 @@ bool rddr_session_adopt_dial(struct rddr_session *s, struct endpoint *ep, struct
 	ep->dial = *was;
 	ep->dial.fd = -1;
 	ep->dial.done = done;
+	ep->dial.request = request; /* what the other pointed to was the attempt's */
 	if (admitted->outcome == DIAL_CONNECTED &&
 	    rddr_chainer_adopt(&ep->dial, was->conf, &request, TAKE_FD(admitted->dial.fd)) != DIAL_CONNECTED)
 		return false;
