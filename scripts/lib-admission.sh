@@ -27,7 +27,7 @@ table inet $QUEUE_TAG {
 	chain input {
 		type filter hook input priority 60; policy accept;
 		meta mark & ${mark#*/} == ${mark%/*} tcp flags & (fin | syn | rst | ack) == syn queue num $QUEUE bypass;
-	}
+	};
 }
 END
 }
