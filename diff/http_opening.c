@@ -58,10 +58,11 @@ struct document {
 	const struct look *look;
 	const struct json_doc *doc;
 	struct slice path[JSON_DEPTH];
+	struct json_trail trail;
 	char numbers[JSON_DEPTH][12];
 };
 
-static bool is_own_value(const struct document *d, unsigned depth)
+static bool is_own_value(struct document *d, unsigned depth)
 {
 	char field[256];
 
@@ -69,7 +70,7 @@ static bool is_own_value(const struct document *d, unsigned depth)
 		return true;
 	if (!d->look->noise)
 		return false;
-	rddr_json_field(d->path, depth, field);
+	rddr_json_field(&d->trail, d->path, depth, field);
 	return was_noise(d->look, field, strlen(field));
 }
 
@@ -92,13 +93,13 @@ static uint64_t mix_value(struct document *d, uint32_t at, unsigned depth)
 		const struct json_node *c = &d->doc->nodes[child];
 
 		if (node->type == JSON_OBJECT) {
-			d->path[depth] = rddr_json_text(d->doc, c->key);
+			rddr_json_put_key(&d->trail, d->path, depth, rddr_json_text(d->doc, c->key));
 			sum += mix_number(mix(MIX_BEGIN, d->path[depth].data, d->path[depth].len),
 					  mix_value(d, child, depth + 1));
 			continue;
 		}
 		snprintf(d->numbers[depth], sizeof(d->numbers[depth]), "%u", i++);
-		d->path[depth] = slice_of(d->numbers[depth]);
+		rddr_json_put_key(&d->trail, d->path, depth, slice_of(d->numbers[depth]));
 		h = mix_number(h, mix_value(d, child, depth + 1));
 	}
 	return mix_number(h, sum);
@@ -111,6 +112,7 @@ static bool mix_json(const struct look *l, struct slice body, uint64_t *h)
 	bool good = d && rddr_json_read(body, JSON_VALUES, &doc) == 0 && doc.n > 0;
 
 	if (good) {
+		d->trail = (struct json_trail){0};
 		d->look = l;
 		d->doc = &doc;
 		*h = mix_number(*h, mix_value(d, 0, 0));

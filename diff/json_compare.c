@@ -27,6 +27,7 @@ struct walk {
 	unsigned first; /* instance that is present */
 	unsigned depth;
 	struct slice path[JSON_DEPTH];
+	struct json_trail trail;
 	char numbers[JSON_DEPTH][12]; /* texts of array indices in the path */
 	struct spans_result spans;
 	bool spelled; /* instance 0 takes part */
@@ -106,26 +107,35 @@ static void put_where(struct walk *w)
 		snprintf(f->where, sizeof(f->where), "the JSON document");
 }
 
-void rddr_json_field(const struct slice path[], unsigned depth, char field[256])
+void rddr_json_put_key(struct json_trail *trail, struct slice path[], unsigned depth, struct slice key)
 {
-	uint64_t hash = rddr_spans_seed();
-	size_t len = 0;
-
-	for (unsigned i = 0; i < depth; i++) {
-		hash = rddr_spans_hash(rddr_spans_hash(hash, slice_of("/")), path[i]);
-		len += 1 + 2 * path[i].len;
-	}
-	if (len > 200) {
-		snprintf(field, 256, "json:#%016llx", (unsigned long long)hash);
-		return;
-	}
-	len = (size_t)snprintf(field, 256, "json:");
-	rddr_json_pointer(path, depth, field + len, 256 - len);
+	path[depth] = key;
+	if (trail->known > depth)
+		trail->known = depth;
 }
 
-static void name_field(const struct walk *w, char field[256])
+void rddr_json_field(struct json_trail *trail, const struct slice path[], unsigned depth, char field[256])
 {
-	rddr_json_field(w->path, w->depth, field);
+	int len;
+
+	trail->hash[0] = rddr_spans_seed();
+	for (; trail->known < depth; trail->known++) {
+		unsigned i = trail->known;
+
+		trail->hash[i + 1] = rddr_spans_hash(rddr_spans_hash(trail->hash[i], slice_of("/")), path[i]);
+		trail->len[i + 1] = trail->len[i] + 1 + 2 * path[i].len;
+	}
+	if (trail->len[depth] > 200) {
+		snprintf(field, 256, "json:#%016llx", (unsigned long long)trail->hash[depth]);
+		return;
+	}
+	len = snprintf(field, 256, "json:");
+	rddr_json_pointer(path, depth, field + len, 256 - (size_t)len);
+}
+
+static void name_field(struct walk *w, char field[256])
+{
+	rddr_json_field(&w->trail, w->path, w->depth, field);
 }
 
 /* ---- divergences ---- */
@@ -443,7 +453,7 @@ static enum rddr_verdict diverge_key(struct walk *w, const struct place *place, 
 	for (unsigned i = 0; i < w->docs->n; i++)
 		has[i] = present(w, i) && member->at[i] != JSON_NONE && slice_equal(key_of(w, member, i), key);
 	odd_one(w, has, &who, &other);
-	w->path[w->depth++] = key;
+	rddr_json_put_key(&w->trail, w->path, w->depth++, key);
 	put_where(w);
 	return rddr_body_diverge(w->result, who, other, node_of(w, has[who] ? member : place, who)->at, "%s %s",
 				 has[who] ? "has a key more than expected:" : "lacks the key",
@@ -465,7 +475,7 @@ static enum rddr_verdict compare_objects(struct walk *w, const struct place *pla
 	}
 	first_member(w, place, &member);
 	for (; member.at[w->first] != JSON_NONE; next_member(w, &member, UINT32_MAX)) {
-		w->path[w->depth++] = key_of(w, &member, w->first);
+		rddr_json_put_key(&w->trail, w->path, w->depth++, key_of(w, &member, w->first));
 		look_at(w, &w->string_spelling, &member, true, false);
 		if (compare_values(w, &member) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
@@ -479,7 +489,7 @@ static void push_number(struct walk *w, unsigned number)
 	char *text = w->numbers[w->depth];
 
 	snprintf(text, sizeof(w->numbers[0]), "%u", number);
-	w->path[w->depth++] = slice_of(text);
+	rddr_json_put_key(&w->trail, w->path, w->depth++, slice_of(text));
 }
 
 static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)

@@ -12,8 +12,9 @@
 #include "noise.h"
 #include "span_limits.h"
 
-/* Where a value could end, of places with escapes in front. */
+/* Where a value could end, of places with escapes in front; and what is compared there, in bytes, after the first. */
 #define MOST_PLACES 256
+#define MOST_BYTES  ((size_t)64 << 10)
 
 /* The spans of one skeleton, and what may be in them. */
 struct skeleton {
@@ -79,7 +80,8 @@ static bool find_end(struct slice text, size_t from, size_t until, struct slice 
 	size_t at = from + (limits ? limits->least : 0);
 
 	*why = outside;
-	for (unsigned tries = 0; tries < MOST_PLACES && at + behind.len <= until; tries++) {
+	for (size_t tries = 0; tries < MOST_PLACES && tries * behind.len <= MOST_BYTES && at + behind.len <= until;
+	     tries++) {
 		const uint8_t *found = memmem(text.data + at, until - at, behind.data, behind.len);
 		size_t missing = 0;
 

@@ -692,13 +692,93 @@ static void test_pointer(void **state)
 	}
 }
 
+/* A trail that goes along names each place as one does that was never there before. */
+static void test_trail(void **state)
+{
+	static const char text[150] = {[0 ... 149] = 'k'};
+	struct slice path[JSON_DEPTH];
+	struct json_trail trail = {0};
+	uint64_t seed = 0x9e3779b97f4a7c15;
+	unsigned depth = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		struct json_trail none = {0};
+		char name[256], expected[256];
+
+		if (depth > 0 && fakebody_random(&seed) % 2)
+			depth -= 1 + fakebody_random(&seed) % (depth < 3 ? depth : 3);
+		else if (depth < JSON_DEPTH)
+			rddr_json_put_key(&trail, path, depth++,
+					  (struct slice){(const uint8_t *)text, fakebody_random(&seed) % 150});
+		/* Not each place is named. */
+		if (fakebody_random(&seed) % 2)
+			continue;
+		rddr_json_field(&trail, path, depth, name);
+		rddr_json_field(&none, path, depth, expected);
+		assert_string_equal(name, expected);
+	}
+}
+
+/*
+ * Every value within a long key is noise. Were the key hashed for each of them, this would take a quarter of an hour.
+ */
+static void test_work(void **state)
+{
+	enum { KEY = 2 << 20, ITEMS = 1 << 19, ROOM = KEY + 2 * ITEMS + 16 };
+	struct fakebody *f = calloc(1, sizeof(*f));
+	char *text[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		size_t at = 2 + KEY;
+
+		text[i] = malloc(ROOM);
+		memcpy(text[i], "{\"", 2);
+		memset(text[i] + 2, 'k', KEY);
+		memcpy(text[i] + at, "\":[", 3);
+		at += 3;
+		for (unsigned k = 0; k < ITEMS; k++) {
+			text[i][at++] = (char)('1' + i);
+			text[i][at++] = k + 1 < ITEMS ? ',' : ']';
+		}
+		text[i][at++] = '}';
+		f->in[i] = (struct slice){(const uint8_t *)text[i], at};
+	}
+	begin(f, 3, true);
+	f->conf.limit = 4 * KEY;
+	fakebody_begin(f);
+	for (unsigned i = 0; i < 3; i++) {
+		f->shown[i] = f->in[i].len;
+		f->end_shown[i] = true;
+	}
+	fakebody_call(f);
+	assert_int_equal(f->verdict, RDDR_AGREE);
+	assert_int_equal(f->noises, ITEMS);
+	assert_memory_equal(f->fields[0], "json:#", 6);
+	rddr_body_free(&f->body);
+	for (unsigned i = 0; i < 3; i++)
+		free(text[i]);
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),	cmocka_unit_test(test_budget),		cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_absent),		cmocka_unit_test(test_space),
-		cmocka_unit_test(test_invalid), cmocka_unit_test(test_numbers),		cmocka_unit_test(test_pointer),
-		cmocka_unit_test(test_strings), cmocka_unit_test(test_regular_numbers), cmocka_unit_test(test_encoders),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_space),
+		cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_pointer),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_regular_numbers),
+		cmocka_unit_test(test_encoders),
+		cmocka_unit_test(test_trail),
+		cmocka_unit_test(test_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -432,6 +432,48 @@ static void test_work(void **state)
 	free(r);
 }
 
+/*
+ * A long piece that stands wherever an escape is cut is not compared again for each of them: behind 64 KiB the place
+ * that would fit is not looked for any more.
+ */
+static void test_long_piece(void **state)
+{
+	enum { NOISE = 5000, CUT = 10, ROOM = 1 << 18 };
+	static const struct {
+		size_t piece;
+		enum spans_verdict verdict;
+	} cases[] = {{50, SPANS_CHANCE}, {12000, SPANS_DIFFER}};
+	struct spans_result *r = calloc(1, sizeof(*r));
+	char *text[4];
+
+	(void)state;
+	for (unsigned w = 0; w < 4; w++)
+		text[w] = malloc(ROOM);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice texts[4];
+
+		for (unsigned w = 0; w < 4; w++) {
+			size_t len = repeat(text[w], 0, "<", 1);
+
+			if (w == 2) {
+				/* The piece begins within escapes, and then stands where the value fits. */
+				len = repeat(text[w], len, "&#x2F;", CUT + cases[i].piece);
+				len = repeat(text[w], len, "Z", 1);
+			} else {
+				len = repeat(text[w], len, "Zc9/", w == 1 ? NOISE : 1);
+				len = repeat(text[w], len, "Zc9Z", 1);
+			}
+			len = repeat(text[w], len, ";&#x2F", cases[i].piece);
+			len = repeat(text[w], len, w == 3 ? ";2222<" : ";1111<", 1);
+			texts[w] = (struct slice){(const uint8_t *)text[w], len};
+		}
+		assert_int_equal(rddr_spans_compare(texts, 4, 0, true, r), cases[i].verdict);
+	}
+	for (unsigned w = 0; w < 4; w++)
+		free(text[w]);
+	free(r);
+}
+
 static void test_show(void **state)
 {
 	char buf[SPANS_SHOWN], longer[200];
@@ -450,7 +492,7 @@ int main(void)
 		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_skeleton),     cmocka_unit_test(test_values),
 		cmocka_unit_test(test_no_filter), cmocka_unit_test(test_absent_other), cmocka_unit_test(test_honest),
 		cmocka_unit_test(test_many),	  cmocka_unit_test(test_show),	       cmocka_unit_test(test_sides),
-		cmocka_unit_test(test_work),
+		cmocka_unit_test(test_work),	  cmocka_unit_test(test_long_piece),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
