@@ -377,6 +377,28 @@ static bool note_connection(struct http_head *head, struct slice value)
 	return !disowns_framing(value);
 }
 
+/*
+ * At most one blank in front of the value of what decides about framing, and nothing behind it: there are servers that
+ * do not take a tab for white space, or what follows for none of the value, and then do not know the header.
+ */
+static bool stands_plainly(const struct http_header *h)
+{
+	const uint8_t *at = h->name.data + h->name.len + 1;
+
+	switch (h->kind) {
+	case HTTP_CONTENT_LENGTH:
+	case HTTP_TRANSFER_ENCODING:
+	case HTTP_CONNECTION:
+	case HTTP_UPGRADE:
+	case HTTP_HOST:
+		/* Every line ends with CRLF, so there is something to look at. */
+		at += *at == ' ';
+		return (h->value.len == 0 || h->value.data == at) && at[h->value.len] == '\r';
+	default:
+		return true;
+	}
+}
+
 /* Goes through the headers once: kinds, and what may come only once, or only in one form. */
 static const char *weigh_headers(struct http_head *head)
 {
@@ -392,6 +414,8 @@ static const char *weigh_headers(struct http_head *head)
 		again = head->first[h->kind] != 0;
 		if (!again)
 			head->first[h->kind] = (uint16_t)(i + 1);
+		if (head->request && !stands_plainly(h))
+			return "white space around the value of a header that decides about framing";
 		if (h->kind == HTTP_CONTENT_LENGTH && again)
 			return "more than one Content-Length";
 		if (h->kind == HTTP_CONTENT_LENGTH && !check_length(h->value))
@@ -402,6 +426,8 @@ static const char *weigh_headers(struct http_head *head)
 			return "a Transfer-Encoding other than chunked";
 		if (h->kind == HTTP_HOST && again)
 			return "more than one Host";
+		if (h->kind == HTTP_EXPECT && again)
+			return "more than one Expect";
 		if ((h->kind == HTTP_CONTENT_TYPE || h->kind == HTTP_CONTENT_ENCODING) && again)
 			return "a header twice that may come once";
 		if (h->kind == HTTP_CONNECTION && !note_connection(head, h->value))
