@@ -57,13 +57,13 @@ uint32_t rddr_http_alone_head(struct http *h, const struct rddr_view views[], co
 	memcpy(others, views, h->n * sizeof(*views));
 	for (unsigned i = 0; i < h->n; i++) {
 		struct rddr_diff_result ignored = {.size = sizeof(ignored)};
-		uint64_t dropped[2] = {0};
+		struct head_plan plan = {0};
 
 		if (!rddr_http_present(&views[i]))
 			continue;
 		among++;
 		others[i] = (struct rddr_view){.end = RDDR_END_ABSENT};
-		if (rddr_http_compare_heads(h, others, heads, dropped, &ignored) == RDDR_AGREE)
+		if (rddr_http_compare_heads(h, others, heads, &plan, &ignored) == RDDR_AGREE)
 			alone = found(alone, i);
 		others[i] = views[i];
 	}

@@ -274,7 +274,7 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 {
 	struct http_head own[RDDR_MAX_INSTANCES]; /* only of those present, and not cleared: they are large */
 	const struct http_head *heads[RDDR_MAX_INSTANCES] = {0}, *source;
-	uint64_t dropped[2] = {0};
+	struct head_plan plan = {0};
 	bool tunnel;
 	int r;
 
@@ -295,12 +295,12 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	}
 	r = rddr_http_payload_begin(h, views, heads);
 	weigh_connection(h, heads);
-	if (rddr_http_compare_heads(h, views, heads, dropped, result) == RDDR_DIVERGE) {
+	if (rddr_http_compare_heads(h, views, heads, &plan, result) == RDDR_DIVERGE) {
 		result->finding.alone = rddr_http_alone_head(h, views, heads);
 		return RDDR_DIVERGE;
 	}
 	if (r == 0)
-		r = rddr_http_write_head(h, source, dropped);
+		r = rddr_http_write_head(h, source, &plan);
 	if (r < 0)
 		return rddr_http_diverge(h, views, result, 0, h->n, "the head", "no memory for the answer");
 

@@ -11,7 +11,6 @@
 #include "spans.h"
 
 #define BITS_SET(bits, i) ((bits)[(i) / 64] |= 1ull << ((i) % 64))
-#define BITS_HAS(bits, i) ((bits)[(i) / 64] >> ((i) % 64) & 1)
 
 /* The values of one header in all instances. */
 struct field {
@@ -25,7 +24,7 @@ struct comparison {
 	const struct rddr_view *views;
 	const struct http_head *const *heads;
 	struct rddr_diff_result *result;
-	uint64_t *dropped;
+	struct head_plan *plan;
 	uint64_t seen[RDDR_MAX_INSTANCES][2]; /* headers that have found their counterpart */
 };
 
@@ -78,7 +77,7 @@ static bool same_heads(const struct http_head *a, const struct http_head *b)
 	if (a->n != b->n)
 		return false;
 	for (unsigned i = 0; i < a->n; i++) {
-		if (!slice_equal_nocase(a->headers[i].name, b->headers[i].name) ||
+		if (!slice_equal(a->headers[i].name, b->headers[i].name) ||
 		    !slice_equal(a->headers[i].value, b->headers[i].value))
 			return false;
 	}
@@ -127,13 +126,22 @@ static enum rddr_verdict differ(const struct comparison *c, const struct field *
 	return rddr_http_diverge(c->h, c->views, c->result, instance, other, where(f, place, sizeof(place)), "%s", why);
 }
 
-/* What is not compared is bounded, and there are no bytes in it that a header may not have: see http_parse.c. */
-static enum rddr_verdict bounded(const struct comparison *c, const struct field *f)
+/*
+ * What is not compared has the form that it is known for, or is bounded; there are no bytes in it that a header may not
+ * have: see http_parse.c.
+ */
+static enum rddr_verdict bounded(const struct comparison *c, const struct field *f, const struct field_rule *rule)
 {
-	char why[96];
+	char why[128];
 
 	for (unsigned i = 0; i < c->h->n; i++) {
-		if (!f->in[i] || f->in[i]->value.len <= c->h->settings->max_field)
+		if (!f->in[i])
+			continue;
+		if (!rddr_header_form_has(rule->form, f->in[i]->value)) {
+			snprintf(why, sizeof(why), "not compared, and not %s", rddr_header_form_name(rule->form));
+			return differ(c, f, i, c->h->n, why);
+		}
+		if (rule->form != FORM_ANY || f->in[i]->value.len <= c->h->settings->max_field)
 			continue;
 		snprintf(why, sizeof(why), "not compared, and longer than max-field, which is %zu",
 			 c->h->settings->max_field);
@@ -222,7 +230,7 @@ static enum rddr_verdict take_declared(const struct comparison *c, const struct 
 		if (compare_texts(c, f, rests) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
 	}
-	return bounded(c, f);
+	return bounded(c, f, rule);
 }
 
 static enum rddr_verdict compare_field(const struct comparison *c, const struct field *f, bool everywhere,
@@ -237,7 +245,7 @@ static enum rddr_verdict compare_field(const struct comparison *c, const struct 
 		first++;
 	if (rule && rule->action == RULE_IGNORE) {
 		rddr_http_count(c->h, RDDR_COUNTED_RULES_APPLIED, 1);
-		return bounded(c, f);
+		return bounded(c, f, rule);
 	}
 	if (!everywhere)
 		return differ(c, f, lacks, first, "is missing");
@@ -260,7 +268,7 @@ static const struct http_header *counterpart(struct comparison *c, unsigned i, c
 	const struct http_head *head = c->heads[i];
 
 	for (unsigned at = 0; at < head->n; at++) {
-		if (!BITS_HAS(c->seen[i], at) && same_field(&head->headers[at], header)) {
+		if (!rddr_http_bit(c->seen[i], at) && same_field(&head->headers[at], header)) {
 			BITS_SET(c->seen[i], at);
 			return &head->headers[at];
 		}
@@ -268,18 +276,42 @@ static const struct http_header *counterpart(struct comparison *c, unsigned i, c
 	return NULL;
 }
 
-static bool ignored_twice(const struct comparison *c, unsigned at)
+/*
+ * Of what is not compared, a header goes out once, and one that is ignored by default only if everybody has it: nobody
+ * stands for what instance 0 alone says.
+ */
+static bool stays_here(const struct comparison *c, unsigned at, bool everywhere)
 {
 	const struct http_head *head = c->heads[0];
 	const struct field_rule *rule = rddr_rules_header(c->h->rules, head->headers[at].name);
 
 	if (!rule || rule->action != RULE_IGNORE)
 		return false;
+	if (!everywhere && rule->form != FORM_ANY)
+		return true;
 	for (unsigned i = 0; i < at; i++) {
 		if (slice_equal_nocase(head->headers[i].name, head->headers[at].name))
 			return true;
 	}
 	return false;
+}
+
+static void leave_out(struct comparison *c, unsigned at)
+{
+	if (rddr_http_bit(c->plan->dropped, at))
+		return;
+	BITS_SET(c->plan->dropped, at);
+	rddr_http_count(c->h, RDDR_COUNTED_HEADERS_DROPPED, 1);
+}
+
+/* A name that others spell in another way, or do not have, is spelled as usual: case is not compared. */
+static bool spelled_alike(const struct comparison *c, const struct field *f)
+{
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (present(c, i) && !(f->in[i] && slice_equal(f->in[i]->name, f->name)))
+			return false;
+	}
+	return true;
 }
 
 /* A 304 may leave out what describes the body that it does not send; servers differ in that. */
@@ -305,7 +337,7 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 		bool everywhere = true;
 		unsigned lacks = 0;
 
-		if (BITS_HAS(c->seen[i], at) || rddr_http_is_hop(c->h, head, header))
+		if (rddr_http_bit(c->seen[i], at) || rddr_http_is_hop(c->h, head, header))
 			continue;
 		BITS_SET(c->seen[i], at);
 		f.in[i] = header;
@@ -321,15 +353,17 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 		/* One that all but this one lack is this one's. */
 		if (!everywhere && i > 0)
 			lacks = 0;
+		if (i == 0 && stays_here(c, at, everywhere))
+			leave_out(c, at);
+		if (i == 0 && !spelled_alike(c, &f))
+			BITS_SET(c->plan->respelled, at);
 		if (!everywhere && may_lack(head, header->name)) {
 			everywhere = true;
 			if (i == 0)
-				BITS_SET(c->dropped, at);
+				leave_out(c, at);
 		}
 		if (compare_field(c, &f, everywhere, lacks) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
-		if (i == 0 && ignored_twice(c, at))
-			BITS_SET(c->dropped, at);
 	}
 	return RDDR_AGREE;
 }
@@ -338,6 +372,7 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 static enum rddr_verdict compare_lengths(struct comparison *c)
 {
 	struct field f = {.name = slice_of("Content-Length")};
+	bool same = true;
 
 	if (c->h->out != OUT_NOTHING)
 		return RDDR_AGREE;
@@ -348,22 +383,27 @@ static enum rddr_verdict compare_lengths(struct comparison *c)
 		f.in[i] = rddr_http_header(c->heads[i], HTTP_CONTENT_LENGTH);
 		if (!f.in[i] || c->h->streams[i].coding != CODING_IDENTITY)
 			return RDDR_AGREE;
+		same &= c->heads[i]->length == c->heads[0]->length;
 	}
 	for (unsigned i = 0; i < c->h->n; i++) {
-		if (f.in[i])
-			return compare_field(c, &f, true, 0);
+		if (!f.in[i])
+			continue;
+		c->plan->same_length = same;
+		return compare_field(c, &f, true, 0);
 	}
 	return RDDR_AGREE;
 }
 
 enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
-					  const struct http_head *const heads[], uint64_t dropped[2],
+					  const struct http_head *const heads[], struct head_plan *plan,
 					  struct rddr_diff_result *result)
 {
-	struct comparison c = {.h = h, .views = views, .heads = heads, .result = result, .dropped = dropped};
+	struct comparison c = {.h = h, .views = views, .heads = heads, .result = result, .plan = plan};
 
-	if (all_same(&c))
+	if (all_same(&c)) {
+		plan->same_length = heads[0]->has_length;
 		return RDDR_AGREE;
+	}
 	if (compare_lengths(&c) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
 	for (unsigned i = 0; i < h->n; i++) {

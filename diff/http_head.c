@@ -8,11 +8,6 @@
 
 #include "http_session.h"
 
-static bool dropped_is(const uint64_t dropped[2], unsigned i)
-{
-	return dropped[i / 64] >> (i % 64) & 1;
-}
-
 static uint8_t *put(uint8_t *at, const void *data, size_t len)
 {
 	memcpy(at, data, len);
@@ -24,8 +19,25 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 	return put(at, text, strlen(text));
 }
 
+uint8_t *rddr_http_put_header(uint8_t *at, const struct http_head *head, unsigned i, const struct head_plan *plan)
+{
+	const struct http_header *header = &head->headers[i];
+
+	if (rddr_http_bit(plan->dropped, i))
+		return at;
+	if (rddr_http_bit(plan->respelled, i))
+		at = rddr_http_put_usual(at, header->name);
+	else
+		at = put(at, header->name.data, header->name.len);
+	at = put_text(at, ": ");
+	if (header->value.len)
+		at = put(at, header->value.data, header->value.len);
+	return put_text(at, "\r\n");
+}
+
 /* What says how the body goes out. */
-static uint8_t *put_framing(const struct http *h, const struct http_head *head, uint8_t *at)
+static uint8_t *put_framing(const struct http *h, const struct http_head *head, const struct head_plan *plan,
+			    uint8_t *at)
 {
 	char text[64];
 
@@ -40,7 +52,8 @@ static uint8_t *put_framing(const struct http *h, const struct http_head *head, 
 		    (h->exchange.method == HTTP_METHOD_CONNECT && head->status < 300))
 			return at;
 		if (h->exchange.method == HTTP_METHOD_HEAD || head->status == 304) {
-			if (!head->has_length || h->streams[0].coding != CODING_IDENTITY)
+			/* Nobody sees a body that would belie it: it is said only when all say it. */
+			if (!plan->same_length || h->streams[0].coding != CODING_IDENTITY)
 				return at;
 			break;
 		}
@@ -64,7 +77,7 @@ static uint8_t *put_connection(const struct http *h, const struct http_head *hea
 	return put_text(at, h->exchange.minor == 0 ? "Connection: keep-alive\r\n" : "");
 }
 
-int rddr_http_write_head(struct http *h, const struct http_head *head, const uint64_t dropped[2])
+int rddr_http_write_head(struct http *h, const struct http_head *head, const struct head_plan *plan)
 {
 	/* What is written of a field is not longer than the field; the rest is the status line and framing. */
 	uint8_t *start = rddr_backlog_room(&h->head, head->len + (size_t)4 * head->n + 256), *at = start;
@@ -75,19 +88,10 @@ int rddr_http_write_head(struct http *h, const struct http_head *head, const uin
 	snprintf(status, sizeof(status), "HTTP/1.1 %03u %s\r\n", head->status, rddr_http_reason(head->status));
 	at = put_text(at, status);
 	for (unsigned i = 0; i < head->n; i++) {
-		const struct http_header *header = &head->headers[i];
-
-		if (dropped_is(dropped, i) || rddr_http_is_hop(h, head, header))
-			continue;
-		at = put(at, header->name.data, header->name.len);
-		*at++ = ':';
-		*at++ = ' ';
-		if (header->value.len)
-			at = put(at, header->value.data, header->value.len);
-		*at++ = '\r';
-		*at++ = '\n';
+		if (!rddr_http_is_hop(h, head, &head->headers[i]))
+			at = rddr_http_put_header(at, head, i, plan);
 	}
-	at = put_connection(h, head, put_framing(h, head, at));
+	at = put_connection(h, head, put_framing(h, head, plan, at));
 	at = put_text(at, "\r\n");
 	h->head.len += (size_t)(at - start);
 	return 0;

@@ -116,7 +116,7 @@ static uint8_t *put(uint8_t *at, struct slice text)
 	return at + text.len;
 }
 
-static int write_head(struct http *h, const struct http_head *head, const uint64_t dropped[2])
+static int write_head(struct http *h, const struct http_head *head, const struct head_plan *plan)
 {
 	uint8_t *start = rddr_backlog_room(&h->head, head->len + (size_t)4 * head->n + 256), *at = start;
 	char text[64];
@@ -129,15 +129,8 @@ static int write_head(struct http *h, const struct http_head *head, const uint64
 	snprintf(text, sizeof(text), " HTTP/1.%u\r\n", head->minor);
 	at = put(at, slice_of(text));
 	for (unsigned i = 0; i < head->n; i++) {
-		const struct http_header *header = &head->headers[i];
-
-		if ((dropped[i / 64] >> (i % 64) & 1) || is_left_out(h, head, header))
-			continue;
-		at = put(at, header->name);
-		at = put(at, slice_of(": "));
-		if (header->value.len)
-			at = put(at, header->value);
-		at = put(at, slice_of("\r\n"));
+		if (!is_left_out(h, head, &head->headers[i]))
+			at = rddr_http_put_header(at, head, i, plan);
 	}
 	text[0] = '\0';
 	if (h->out == OUT_CHUNKED)
@@ -177,7 +170,7 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 {
 	struct http_head own[RDDR_MAX_INSTANCES]; /* only of those present, and not cleared: they are large */
 	const struct http_head *heads[RDDR_MAX_INSTANCES] = {0};
-	uint64_t dropped[2] = {0};
+	struct head_plan plan = {0};
 	const char *why;
 	int r;
 
@@ -197,12 +190,12 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	r = rddr_http_payload_begin(h, views, heads);
 	if (compare_lines(h, views, heads, result) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
-	if (rddr_http_compare_heads(h, views, heads, dropped, result) == RDDR_DIVERGE) {
+	if (rddr_http_compare_heads(h, views, heads, &plan, result) == RDDR_DIVERGE) {
 		result->finding.alone = rddr_http_alone_head(h, views, heads);
 		return RDDR_DIVERGE;
 	}
 	if (r == 0)
-		r = write_head(h, heads[0], dropped);
+		r = write_head(h, heads[0], &plan);
 	if (r < 0)
 		return rddr_http_diverge(h, views, result, 0, h->n, "the request", "no memory for it");
 	for (unsigned i = 0; i < h->n; i++) {

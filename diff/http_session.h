@@ -11,6 +11,7 @@
  *	http_upload.c	the same in a body that passes piece by piece
  *	http_answer.c	what the instances say: heads gathered, interim answers, the way an answer goes
  *	http_compare.c	heads compared
+ *	http_names.c	headers' names in their usual spelling
  *	http_head.c	heads written anew
  *	http_payload.c	bodies: framing and codings taken off, compared, framed anew
  *	http_fields.c	noise and tokens that comparing shows
@@ -273,9 +274,22 @@ bool rddr_http_odd_one(const struct rddr_view views[], unsigned n, const uint64_
 
 /* ---- http_compare.c ---- */
 
-/* RDDR_AGREE or RDDR_DIVERGE. dropped: a bit is set for each of instance 0's headers that is not to go out. */
+/* What of instance 0's head goes out, and how. Zeroed: all of it, as it is, but for a length that stands for no body.
+ */
+struct head_plan {
+	uint64_t dropped[2];   /* a bit for each of its headers that does not go out, */
+	uint64_t respelled[2]; /* and for each whose name others spell in another way */
+	bool same_length;      /* every instance has a Content-Length, and the same */
+};
+
+static inline bool rddr_http_bit(const uint64_t bits[2], unsigned i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* RDDR_AGREE or RDDR_DIVERGE. plan: zeroed by the caller. */
 enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view views[],
-					  const struct http_head *const heads[], uint64_t dropped[2],
+					  const struct http_head *const heads[], struct head_plan *plan,
 					  struct rddr_diff_result *result);
 
 /* Whether an answer's header is one that is never compared, because RDDR writes its own. */
@@ -284,9 +298,16 @@ bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const 
 /* ---- http_head.c ---- */
 
 /* Writes the head of the answer into h->head, from instance 0's. 0 or -ENOMEM. */
-int rddr_http_write_head(struct http *h, const struct http_head *head, const uint64_t dropped[2]);
+int rddr_http_write_head(struct http *h, const struct http_head *head, const struct head_plan *plan);
+/* Writes the line of header i as the plan says, or nothing: never more than the header has, and four bytes. */
+uint8_t *rddr_http_put_header(uint8_t *at, const struct http_head *head, unsigned i, const struct head_plan *plan);
 /* Lets it out. */
 void rddr_http_flush_head(struct http *h);
+
+/* ---- http_names.c ---- */
+
+/* Writes a header's name in the spelling that it usually has; as long as the name. */
+uint8_t *rddr_http_put_usual(uint8_t *at, struct slice name);
 
 /* ---- http_payload.c ---- */
 

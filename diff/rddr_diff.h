@@ -148,6 +148,7 @@ enum rddr_counted {
 	RDDR_COUNTED_UNKNOWN,	      /* messages of a kind that is not known */
 	RDDR_COUNTED_CONFLICTS, /* divergences in which one instance alone told of a conflict between transactions */
 	RDDR_COUNTED_CANCELS,	/* requests to cancel that were passed on */
+	RDDR_COUNTED_HEADERS_DROPPED, /* headers left out because not every instance has them */
 	RDDR_COUNTED
 };
 

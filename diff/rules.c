@@ -9,42 +9,50 @@
 
 #include "rules_own.h"
 
+#define BY_DEFAULT(its_form)                                                                                           \
+	{                                                                                                              \
+		.action = RULE_IGNORE, .text = "the headers ignored by default", .form = (its_form)                    \
+	}
+
 /* What servers and proxies put in of themselves, and what changes with every request. */
-static const char *const ignored[] = {
-	"Date",
-	"Server",
-	"Age",
-	"Via",
-	"Keep-Alive",
-	"Alt-Svc",
-	"NEL",
-	"Report-To",
-	"Reporting-Endpoints",
-	"Server-Timing",
-	"Request-Id",
-	"X-Request-Id",
-	"X-Correlation-Id",
-	"X-Trace-Id",
-	"X-Amz-*",
-	"X-Amzn-*",
-	"X-B3-*",
-	"Traceparent",
-	"Tracestate",
-	"X-Runtime",
-	"X-Response-Time",
-	"X-Powered-By",
-	"X-AspNet-Version",
-	"X-AspNetMvc-Version",
-	"X-Cache",
-	"X-Cache-Hits",
-	"X-Served-By",
-	"X-Timer",
-	"X-Varnish",
-	"CF-Ray",
-	"CF-Cache-Status",
+static const struct {
+	const char *name;
+	struct field_rule rule;
+} ignored[] = {
+	{"Date", BY_DEFAULT(FORM_DATE)},
+	{"Server", BY_DEFAULT(FORM_TEXT)},
+	{"Age", BY_DEFAULT(FORM_NUMBER)},
+	{"Via", BY_DEFAULT(FORM_LONG)},
+	{"Keep-Alive", BY_DEFAULT(FORM_TEXT)},
+	{"Alt-Svc", BY_DEFAULT(FORM_LONG)},
+	{"NEL", BY_DEFAULT(FORM_LONG)},
+	{"Report-To", BY_DEFAULT(FORM_LONG)},
+	{"Reporting-Endpoints", BY_DEFAULT(FORM_LONG)},
+	{"Server-Timing", BY_DEFAULT(FORM_LONG)},
+	{"Request-Id", BY_DEFAULT(FORM_TOKEN)},
+	{"X-Request-Id", BY_DEFAULT(FORM_TOKEN)},
+	{"X-Correlation-Id", BY_DEFAULT(FORM_TOKEN)},
+	{"X-Trace-Id", BY_DEFAULT(FORM_TOKEN)},
+	/* Base64, and "Root=1-67891233-abcdef;Sampled=1". */
+	{"X-Amz-*", BY_DEFAULT(FORM_WORD)},
+	{"X-Amzn-*", BY_DEFAULT(FORM_WORD)},
+	{"X-B3-*", BY_DEFAULT(FORM_TOKEN)},
+	{"Traceparent", BY_DEFAULT(FORM_TOKEN)},
+	{"Tracestate", BY_DEFAULT(FORM_LONG)},
+	{"X-Runtime", BY_DEFAULT(FORM_TOKEN)},
+	{"X-Response-Time", BY_DEFAULT(FORM_TEXT)},
+	{"X-Powered-By", BY_DEFAULT(FORM_TEXT)},
+	{"X-AspNet-Version", BY_DEFAULT(FORM_TOKEN)},
+	{"X-AspNetMvc-Version", BY_DEFAULT(FORM_TOKEN)},
+	{"X-Cache", BY_DEFAULT(FORM_TEXT)},
+	{"X-Cache-Hits", BY_DEFAULT(FORM_TEXT)},
+	{"X-Served-By", BY_DEFAULT(FORM_TEXT)},
+	{"X-Timer", BY_DEFAULT(FORM_WORD)},
+	{"X-Varnish", BY_DEFAULT(FORM_TEXT)},
+	{"CF-Ray", BY_DEFAULT(FORM_TOKEN)},
+	{"CF-Cache-Status", BY_DEFAULT(FORM_TOKEN)},
 };
 
-static const struct field_rule ignore_by_default = {.action = RULE_IGNORE, .text = "the headers ignored by default"};
 static const struct field_rule ignore_listed = {.action = RULE_IGNORE, .text = "ignore-headers"};
 static const struct field_rule ignore_others = {.action = RULE_IGNORE, .text = "only-headers"};
 
@@ -96,14 +104,14 @@ const struct field_rule *rddr_rules_header(const struct rules *rules, struct sli
 
 	if (rule)
 		return unless_compare(rule);
-	if (rules && rules->has_only)
-		return listed(&rules->only, name) ? NULL : &ignore_others;
+	if (rules && rules->has_only && listed(&rules->only, name))
+		return NULL;
 	if (rules && listed(&rules->ignore, name))
 		return &ignore_listed;
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		if (names(ignored[i], name))
-			return &ignore_by_default;
-	return NULL;
+		if (names(ignored[i].name, name))
+			return &ignored[i].rule;
+	return rules && rules->has_only ? &ignore_others : NULL;
 }
 
 const struct field_rule *rddr_rules_cookie(const struct rules *rules, struct slice name)

@@ -26,11 +26,12 @@
 #ifndef RDDR_RULES_H
 #define RDDR_RULES_H
 
+#include "header_form.h"
 #include "slice.h"
 
 enum rule_action {
 	RULE_COMPARE,	/* compare it although a rule that is more general, or the default, says otherwise */
-	RULE_IGNORE,	/* not compared; bounded by max-field */
+	RULE_IGNORE,	/* not compared; bounded by its form, or by max-field */
 	RULE_TOKEN,	/* each instance has its own value, which the client sends back */
 	RULE_TRANSLATE, /* may be the same for some and another for others; the client sends it back */
 	RULE_ACTIONS
@@ -55,6 +56,8 @@ enum rules_encoding {
 struct field_rule {
 	enum rule_action action;
 	const char *text; /* the header, cookie, pointer or pattern as it was written; for log and evidence */
+	/* Of a header that is ignored by default; FORM_ANY: somebody asked for it to be ignored. */
+	enum header_form form;
 };
 
 struct rules_settings {

@@ -172,11 +172,21 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n
 		GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Host\r\n\r\n
 		GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 200-ok\r\nContent-Length: 5\r\n\r\nhello
+		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\t5\r\n\r\nhello
+		POST / HTTP/1.1\r\nHost: a\r\nContent-Length:  5\r\n\r\nhello
+		POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5 \r\n\r\nhello
+		GET / HTTP/1.1\r\nHost:\ta\r\n\r\n
+		GET / HTTP/1.1\r\nHost: a\r\nConnection:\tclose\r\n\r\n
+		GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade:\twebsocket\r\n\r\n
 		\x16\x03\x01\x02\x00\x01
 	END
-	((n == 42))
+	((n == 52))
 	each_saw 0
-	[[ $(counter web denied_rejected) == 42 && $(counter web plugin_rejected) == 42 && $(counter web denied) == 42 ]]
+	[[ $(counter web denied_rejected) == 52 && $(counter web plugin_rejected) == 52 && $(counter web denied) == 52 ]]
 	# What was asked before a bad one still gets its answer.
 	run raw 'GET /echo HTTP/1.1\r\nHost: x\r\nX: 1\r\n\r\nGET /echo HTTP/1.1\r\nHost : x\r\n\r\n'
 	[[ $output == *x=1*"HTTP/1.1 400 Bad Request"* ]]
@@ -211,6 +221,38 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 	run get -o "$RDDR_TMP/a" -w '%{http_code}' $U/moved
 	[[ $output == 500 && $(last_evidence where) == "the status" && $(last_evidence why) == "301, where 302 was expected" ]]
 	[[ $(get $U/) == "the page" ]]
+}
+
+@test "what is not compared has its form and goes out only when all have it; names are spelled as others spell them" {
+	local head
+	stop_nginx 0
+	start_web 0 --conf "
+		location = /alone { add_header X-Request-Id secret-1; add_header Age 7; return 204; }
+		location = /long { add_header X-Request-Id \$arg_x\$arg_x\$arg_x; return 204; }
+		location = /age { add_header Age U0VDUkVU; return 204; }
+		location = /case { add_header X-SeCrEt 1; return 204; }
+		location = /both { add_header X-Request-Id zero; return 204; }"
+	for i in 1 2; do
+		stop_nginx "$i"
+		start_web "$i" --conf "
+			location = /alone { return 204; }
+			location = /long { return 204; }
+			location = /age { return 204; }
+			location = /case { add_header X-Secret 1; return 204; }
+			location = /both { add_header X-Request-Id other; return 204; }"
+	done
+	begin
+	head=$(get -i $U/alone | tr -d '\r')
+	[[ $head == "HTTP/1.1 204"* && $head != *secret-1* && $head != *Age* ]]
+	[[ $head == *$'\nDate: '*GMT* && $head == *$'\nServer: nginx'* ]]
+	[[ $(counter web plugin_headers_dropped) == 2 ]]
+	[[ $(get -i $U/both | tr -d '\r') == *$'\nX-Request-Id: zero'* ]]
+	[[ $(get -i $U/case | tr -d '\r') == *$'\nX-Secret: 1'* ]]
+	[[ $(counter web denied) == 0 ]]
+	run get -o "$RDDR_TMP/a" -w '%{http_code}' $U/age
+	[[ $output == 500 && $(last_evidence where) == "header Age" && $(last_evidence why) == *"not a number"* ]]
+	run get -o "$RDDR_TMP/a" -w '%{http_code}' "$U/long?x=$(printf 'a%.0s' {1..60})"
+	[[ $output == 500 && $(last_evidence where) == "header X-Request-Id" && $(last_evidence why) == *"not a token"* ]]
 }
 
 @test "an answer that is denied when some of it is out is cut, never whole" {

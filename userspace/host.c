@@ -159,6 +159,7 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_UNKNOWN] = METRIC_plugin_unknown_messages,
 		[RDDR_COUNTED_CONFLICTS] = METRIC_plugin_conflicts,
 		[RDDR_COUNTED_CANCELS] = METRIC_plugin_cancels,
+		[RDDR_COUNTED_HEADERS_DROPPED] = METRIC_plugin_headers_dropped,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 

@@ -65,6 +65,7 @@
 	X(plugin_noise_fields, "fields in which the filter pair showed noise")                                         \
 	X(plugin_noise_recalled, "differences let pass because the field was noise lately")                            \
 	X(plugin_rules_applied, "fields taken out of comparison by a rule")                                            \
+	X(plugin_headers_dropped, "headers left out of what is passed on, because not every instance has them")        \
 	X(plugin_logins, "logins that the plugin let in")                                                              \
 	X(plugin_logins_refused, "logins that the plugin refused")                                                     \
 	X(offloaded, "computations done off the workers")                                                              \

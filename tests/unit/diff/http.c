@@ -12,6 +12,9 @@
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define OK  "HTTP/1.1 200 OK\r\n"
 
+#define DATE   "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+#define DATE_2 "Date: Mon, 07 Nov 1994 08:49:38 GMT\r\n"
+
 /* Alike for all but where said; "$i" stands for the instance's number, "$R" for a token of each instance's own. */
 struct exchange_example {
 	const char *what, *request;
@@ -55,8 +58,38 @@ static const struct exchange_example examples[] = {
 	{"cookies in any order", GET, OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: b=2; Path=/\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n", NULL, NULL, false, false},
-	{"an ignored header goes out once", GET, OK "Date: a\r\nDate: b\r\nContent-Length: 0\r\n\r\n",
-	 OK "Content-Length: 0\r\n\r\n", OK "Date: a\r\nContent-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"an ignored header goes out once", GET, OK DATE DATE_2 "Content-Length: 0\r\n\r\n",
+	 OK DATE_2 DATE "Content-Length: 0\r\n\r\n", OK DATE "Content-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"an ignored header that one has not does not go out", GET,
+	 OK DATE "Server: a/1 (b)\r\nAge: 5\r\nVia: 1.1 a\r\nX-Request-Id: a1\r\nContent-Length: 0\r\n\r\n",
+	 OK "Content-Length: 0\r\n\r\n", OK "Content-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"ignored headers of their forms", GET,
+	 OK DATE "Server: a/1 (b)\r\nAge: 5\r\nVia: 1.1 a\r\nX-Request-Id: a1\r\nContent-Length: 0\r\n\r\n",
+	 OK DATE_2 "Server: c\r\nAge: 7\r\nVia: 1.1 b\r\nX-Request-Id: b-2\r\nContent-Length: 0\r\n\r\n",
+	 OK DATE "Server: a/1 (b)\r\nAge: 5\r\nVia: 1.1 a\r\nX-Request-Id: a1\r\nContent-Length: 0\r\n\r\n", NULL, NULL,
+	 false, false},
+	{"no date", GET, OK "Date: U0VDUkVU\r\nContent-Length: 0\r\n\r\n", OK DATE "Content-Length: 0\r\n\r\n", NULL,
+	 "header Date", "not a date", false, false},
+	{"no age", GET, OK "Age: U0VDUkVU\r\nContent-Length: 0\r\n\r\n", OK "Content-Length: 0\r\n\r\n", NULL,
+	 "header Age", "not a number", false, false},
+	{"no id", GET, OK "X-Request-Id: a b\r\nContent-Length: 0\r\n\r\n", OK "Content-Length: 0\r\n\r\n", NULL,
+	 "header X-Request-Id", "not a token", false, false},
+	{"no server", GET, OK "Server: \xe4\r\nContent-Length: 0\r\n\r\n", OK "Server: a\r\nContent-Length: 0\r\n\r\n",
+	 NULL, "header Server", "visible bytes", false, false},
+	{"a name that another spells in another way", GET, OK "X-SeCrEt: 1\r\neTAG: 2\r\nContent-Length: 0\r\n\r\n",
+	 OK "X-Secret: 1\r\nEtag: 2\r\nContent-Length: 0\r\n\r\n",
+	 OK "X-Secret: 1\r\nETag: 2\r\nContent-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"a name that all spell alike", GET, OK "X-SeCrEt: 1\r\nA: 1\r\nContent-Length: 0\r\n\r\n",
+	 OK "A: 1\r\nX-SeCrEt: 1\r\nContent-Length: 0\r\n\r\n", OK "X-SeCrEt: 1\r\nA: 1\r\nContent-Length: 0\r\n\r\n",
+	 NULL, NULL, false, false},
+	{"a length of HEAD that one has not", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+	 OK "Content-Length: 123456789012345678\r\n\r\n", OK "\r\n", OK "\r\n", NULL, NULL, false, false},
+	{"a length of 304 that one has not", GET, "HTTP/1.1 304 x\r\nContent-Length: 123456789\r\n\r\n",
+	 "HTTP/1.1 304 x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n\r\n", NULL, NULL, false, false},
+	{"a length of HEAD that all have", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", OK DATE "Content-Length: 5\r\n\r\n",
+	 OK DATE_2 "Content-Length: 5\r\n\r\n", OK DATE "Content-Length: 5\r\n\r\n", NULL, NULL, false, false},
+	{"a length of HEAD that only others have", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", OK "\r\n",
+	 OK "Content-Length: 5\r\n\r\n", OK "\r\n", NULL, NULL, false, false},
 	{"JSON in any order", GET, OK "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"a\":1,\"b\":2}",
 	 OK "Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"b\":2, \"a\":1}",
 	 OK "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"a\":1,\"b\":2}", NULL, NULL, false, false},
