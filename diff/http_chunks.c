@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "http_session.h"
+
 /* What extensions and trailers of one body may have together, in bytes. */
 #define SPENT_MAX 8192
 
@@ -98,6 +100,9 @@ static const char *in_name(struct chunks *c, uint8_t byte)
 			if (strlen(framing[i]) == c->name_len && memcmp(framing[i], c->name, c->name_len) == 0)
 				return "a trailer that decides about framing";
 		}
+		if (c->settings && rddr_http_passes_for_correlation(
+					   c->settings, (struct slice){(const uint8_t *)c->name, c->name_len}))
+			return "a trailer with the name of correlate's header";
 		c->state = VALUE;
 		return NULL;
 	}

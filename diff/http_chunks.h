@@ -15,6 +15,8 @@
 
 #include "slice.h"
 
+struct rules_settings;
+
 /* Where in a body one stands. Zeroed: at its beginning. */
 struct chunks {
 	uint64_t left;	/* of the chunk: bytes of payload */
@@ -22,8 +24,9 @@ struct chunks {
 	uint8_t state;
 	uint8_t digits; /* of the size */
 	uint8_t name_len;
-	bool done;     /* the body is complete */
-	char name[18]; /* of the trailer, in lower case, as far as it matters */
+	bool done;			       /* the body is complete */
+	char name[48];			       /* of the trailer, in lower case, as far as it matters */
+	const struct rules_settings *settings; /* NULL, or whose header of correlate is no trailer */
 };
 
 /*

@@ -43,6 +43,8 @@ bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const 
 		return head->status != 101;
 	case HTTP_CONTENT_ENCODING:
 		return !h->opaque;
+	case HTTP_PLAIN:
+		return rddr_http_is_correlation(h->settings, header);
 	default:
 		return false;
 	}

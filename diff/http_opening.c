@@ -204,7 +204,8 @@ static bool is_own_header(const struct look *l, const struct http_header *header
 	default:
 		break;
 	}
-	if (is_own(rddr_rules_header(l->rules, header->name)))
+	if (is_own(rddr_rules_header(l->rules, header->name)) ||
+	    rddr_http_is_correlation(rddr_rules_settings(l->rules), header))
 		return true;
 	if (!l->noise)
 		return false;
@@ -249,7 +250,7 @@ enum rddr_opens rddr_http_opening(const struct rddr_opening *opening, struct rdd
 	static const char leave[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct look l = {.opening = opening, .rules = opening->params};
 	const struct rules_settings *settings = rddr_rules_settings(l.rules);
-	struct slice bytes = {opening->view->data, opening->view->len};
+	struct slice bytes = {opening->view->data, opening->view->len}, correlation;
 	struct http_head head; /* not cleared: it is large */
 	enum rddr_opens opens;
 	size_t scanned = 0;
@@ -260,8 +261,11 @@ enum rddr_opens rddr_http_opening(const struct rddr_opening *opening, struct rdd
 		return RDDR_OPENS_WAIT;
 	if (len == 0 || len > (int64_t)settings->max_head)
 		return refuse(result, "a head longer than max-head");
-	if (len < 0 || rddr_http_read_request(slice_cut(bytes, 0, (size_t)len), &head, &why) < 0)
+	if (len < 0 || rddr_http_read_request(slice_cut(bytes, 0, (size_t)len), &head, &why) < 0 ||
+	    rddr_http_read_correlation(settings, &head, &correlation, &why) < 0)
 		return refuse(result, why);
+	if (correlation.len)
+		memcpy(result->correlation, correlation.data, correlation.len);
 	if (opening->do_filter && opening->host->table)
 		l.noise = opening->host->table(opening->session, "noise", settings->noise_max);
 

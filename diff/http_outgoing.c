@@ -188,7 +188,8 @@ static enum rddr_verdict judge_heads(struct http *h, const struct rddr_view view
 	h->host->begin_answer(h->session);
 	begin_exchange(h, heads);
 	r = rddr_http_payload_begin(h, views, heads);
-	if (compare_lines(h, views, heads, result) == RDDR_DIVERGE)
+	if (compare_lines(h, views, heads, result) == RDDR_DIVERGE ||
+	    rddr_http_compare_correlations(h, views, heads, result) == RDDR_DIVERGE)
 		return RDDR_DIVERGE;
 	if (rddr_http_compare_heads(h, views, heads, &plan, result) == RDDR_DIVERGE) {
 		result->finding.alone = rddr_http_alone_head(h, views, heads);

@@ -312,7 +312,7 @@ static enum http_method method_of(uint8_t method)
 
 /* ---- what the headers mean ---- */
 
-static enum http_kind kind_of(struct slice name)
+enum http_kind rddr_http_kind(struct slice name)
 {
 	for (unsigned k = HTTP_PLAIN + 1; k < HTTP_KINDS; k++) {
 		if (name.len == kind_names[k].len && ((name.data[0] ^ kind_names[k].name[0]) & ~0x20) == 0 &&
@@ -408,7 +408,7 @@ static const char *weigh_headers(struct http_head *head)
 		struct http_header *h = &head->headers[i];
 		bool again;
 
-		h->kind = kind_of(h->name);
+		h->kind = rddr_http_kind(h->name);
 		if (h->kind == HTTP_PLAIN)
 			continue;
 		again = head->first[h->kind] != 0;

@@ -117,6 +117,18 @@ const char *rddr_http_reason(unsigned status);
 /* Whether a list such as Connection's, or Accept's without its parameters, has that member; case does not matter. */
 bool rddr_http_list_has(struct slice list, const char *member);
 
+/* A byte of a header's name as those servers see it that make variables of them: '-' and '_' are one, and so are
+ * cases. */
+static inline uint8_t rddr_http_fold(uint8_t c)
+{
+	if (c == '_')
+		return '-';
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* What a header of that name decides. */
+enum http_kind rddr_http_kind(struct slice name);
+
 /* Whether all bytes may stand in a token (RFC 9110). */
 bool rddr_http_is_token(struct slice text);
 

@@ -44,6 +44,7 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 	h->limit = h->settings->max_body < args->limit ? h->settings->max_body : args->limit;
 	h->noise_run = args->noise_run;
 	h->repeat_max = args->repeat;
+	h->request.ahead.settings = h->settings;
 	rddr_http_fields_begin(h);
 	h->outgoing = args->direction == RDDR_OUTGOING;
 	/* Nothing was asked: a server that closes now is dialled again when something is. */

@@ -76,7 +76,8 @@ static void enter_body(struct http *h, const struct http_head *head)
 
 	r->scanned = r->ahead_at = 0;
 	r->said_continue = r->in_word = false;
-	r->chunks = r->ahead = (struct chunks){0};
+	r->chunks = (struct chunks){.settings = h->settings};
+	r->ahead = r->chunks;
 	r->left = head->length;
 	r->awaits_leave = head->expects;
 	switch (rddr_http_request_framing(head)) {
@@ -217,7 +218,8 @@ static enum step take_head(struct call *c)
 		c->why = "a head longer than max-head";
 		return STEP_REJECT;
 	}
-	if (len < 0 || rddr_http_read_request(slice_cut(rest, 0, (size_t)len), &head, &c->why) < 0)
+	if (len < 0 || rddr_http_read_request(slice_cut(rest, 0, (size_t)len), &head, &c->why) < 0 ||
+	    rddr_http_hides_correlation(h, &head, &c->why))
 		return STEP_REJECT;
 	/* Named at a neutral point: nothing of this call is on its way. */
 	if (h->proxy && c->at > 0)

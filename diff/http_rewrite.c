@@ -151,6 +151,10 @@ static int edit_header(struct search *s, struct tokens *tokens, struct slice byt
 
 	if (rddr_http_proxy_keeps(h, header))
 		return leave_out(h, e, bytes, header);
+	if (rddr_http_passes_for_correlation(h->settings, header->name)) {
+		rddr_http_count(h, RDDR_COUNTED_CORRELATIONS_REMOVED, 1);
+		return leave_out(h, e, bytes, header);
+	}
 	switch (header->kind) {
 	case HTTP_ACCEPT_ENCODING:
 		if (h->settings->encoding != ENCODING_IDENTITY ||
@@ -201,7 +205,22 @@ static int correct_length(struct http *h, uint64_t length)
 static bool nothing_to_do(const struct http *h, const struct http_head *head, const struct tokens *tokens)
 {
 	return !tokens && !h->proxy_cut && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade &&
-	       !h->request.said_continue;
+	       !h->request.said_continue && !h->settings->correlate[0];
+}
+
+/* Behind the last header. */
+static int add_correlation(struct http *h, const struct http_head *head)
+{
+	char line[HTTP_CORRELATION_LINE];
+	size_t len;
+	int r;
+
+	if (!h->settings->correlate[0])
+		return 0;
+	r = rddr_http_make_correlation(h, line, &len);
+	if (r < 0)
+		return r;
+	return replace(h, &h->edits, head->len - 2, 0, (struct slice){(const uint8_t *)line, len});
 }
 
 /* What people and programs write text in. */
@@ -233,6 +252,8 @@ enum body_search rddr_http_body_search(struct http *h, const struct http_head *h
 
 const char *rddr_http_edits_failed(int error)
 {
+	if (error == -EIO)
+		return "no random number to correlate it with";
 	return error == -E2BIG ? "the values of its tokens come to more than max-body"
 			       : "no memory to translate it with";
 }
@@ -266,6 +287,8 @@ int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_h
 	r = search(&s, tokens, slice_cut(head->target, h->proxy_cut, SIZE_MAX));
 	for (unsigned i = 0; i < head->n && r == 0; i++)
 		r = edit_header(&s, tokens, bytes, head, &head->headers[i]);
+	if (r == 0)
+		r = add_correlation(h, head);
 	s.in_body = true;
 	if (r == 0)
 		r = search(&s, tokens, body);

@@ -18,6 +18,7 @@
  *	http_alone.c	which instance stands alone
  *	http_outgoing.c	the other direction: requests compared, the answer passed on
  *	http_opening.c	which requests of the instances' belong together
+ *	http_correlate.c	the header that says which exchange such a request belongs to
  *	http_plugin.c	sessions made and ended, denials
  */
 #ifndef RDDR_HTTP_SESSION_H
@@ -206,7 +207,8 @@ enum rddr_modify rddr_http_modify(struct http *h, const struct rddr_view *view, 
 
 /*
  * Finds what has to be replaced in a request: bytes begin with the head; body is all of the body, or empty where it is
- * not searched now. The result is in h->edits. 0, -ENOMEM, or -E2BIG: the values come to more than max-body.
+ * not searched now. The result is in h->edits. 0, -ENOMEM, -E2BIG: the values come to more than max-body, or -EIO: no
+ * random number is to be had.
  */
 int rddr_http_find_edits(struct http *h, struct slice bytes, const struct http_head *head, struct slice body);
 /*
@@ -292,7 +294,7 @@ enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view
 					  const struct http_head *const heads[], struct head_plan *plan,
 					  struct rddr_diff_result *result);
 
-/* Whether an answer's header is one that is never compared, because RDDR writes its own. */
+/* Whether a header is one that is never compared, because RDDR writes its own, or leaves it out. */
 bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const struct http_header *header);
 
 /* ---- http_head.c ---- */
@@ -343,6 +345,28 @@ void rddr_http_outgoing_denial(struct http *h, const struct rddr_denial *denial)
 /* ---- http_opening.c ---- */
 
 enum rddr_opens rddr_http_opening(const struct rddr_opening *opening, struct rddr_opening_result *result);
+
+/* ---- http_correlate.c ---- */
+
+/* Whether it is the header of correlate. */
+bool rddr_http_is_correlation(const struct rules_settings *settings, const struct http_header *header);
+/* Whether a server may take it for that: some make one variable of names with '-' and with '_'. */
+bool rddr_http_passes_for_correlation(const struct rules_settings *settings, struct slice name);
+/* Whether a request has it taken out by whoever stands in front of an instance. */
+bool rddr_http_hides_correlation(const struct http *h, const struct http_head *head, const char **why);
+
+/* Name, colon, blank, 32 digits, CRLF and NUL. */
+#define HTTP_CORRELATION_LINE (RULES_CORRELATE + 2 + 32 + 2)
+
+/* A line with a new id, of which the host is told; *len without the NUL. 0 or -EIO: there is no chance to be had. */
+int rddr_http_make_correlation(struct http *h, char line[HTTP_CORRELATION_LINE], size_t *len);
+/* The id in a request of an instance's; empty: it has none. 0, or -EINVAL with the reason. */
+int rddr_http_read_correlation(const struct rules_settings *settings, const struct http_head *head, struct slice *id,
+			       const char **why);
+/* Requests that were taken for one: RDDR_AGREE or RDDR_DIVERGE. */
+enum rddr_verdict rddr_http_compare_correlations(struct http *h, const struct rddr_view views[],
+						 const struct http_head *const heads[],
+						 struct rddr_diff_result *result);
 
 /* ---- http_fields.c ---- */
 

@@ -29,6 +29,8 @@ extern "C" {
 
 #define RDDR_DIFF_ABI	   1
 #define RDDR_MAX_INSTANCES 16
+/* Room for what names an exchange of the service in front, with its end: letters, digits, '-' and '_' are taken. */
+#define RDDR_CORRELATION 64
 
 enum rddr_direction {
 	RDDR_INCOMING, /* one client, N instances */
@@ -149,6 +151,9 @@ enum rddr_counted {
 	RDDR_COUNTED_CONFLICTS, /* divergences in which one instance alone told of a conflict between transactions */
 	RDDR_COUNTED_CANCELS,	/* requests to cancel that were passed on */
 	RDDR_COUNTED_HEADERS_DROPPED, /* headers left out because not every instance has them */
+	RDDR_COUNTED_CORRELATED,      /* requests that were given a correlation, or (outgoing) groups that had one */
+	RDDR_COUNTED_CORRELATIONS_REMOVED, /* what a client sent as one, taken out */
+	RDDR_COUNTED_CORRELATIONS_MISSING, /* outgoing: requests of one instance that had none */
 	RDDR_COUNTED
 };
 
@@ -310,6 +315,9 @@ struct rddr_host {
 	 * goes straight on. Nothing otherwise.
 	 */
 	void (*hold)(struct rddr_session *s, bool on);
+	/* The exchange that begins is known by that name to outgoing services, too: evidence names it from here on.
+	 * Copied; less than RDDR_CORRELATION bytes. */
+	void (*correlate)(struct rddr_session *s, const char *id);
 };
 
 struct rddr_diff_create {
@@ -374,6 +382,9 @@ struct rddr_opening_result {
 			   is all of it, nobody is late */
 	char why[160];
 	bool start_tls; /* with a reply: TLS begins behind it. The view goes on to hold what was said in clear */
+	char correlation[RDDR_CORRELATION]; /* names the exchange, of a service in front, that this belongs to: with
+					       RDDR_OPENS it finds partners only among those that have the same, or
+					       none. Terminated; empty: there is none */
 };
 
 struct rddr_diff_plugin {

@@ -18,6 +18,7 @@
  *	  max-field: 4096                          # the longest value of a field that a rule takes out of comparison
  *	  undecided: deny                          # what cannot be decided within max-body; bytes: compare it as bytes
  *	  accept-encoding: identity                # what instances are asked for; pass: what the client asked for
+ *	  correlate: { header: X-RDDR-Correlation } # requests of outgoing services say which exchange they belong to
  *	  max-decoded-ratio: 100                   # decoded bytes for each encoded one, past the first 64 KiB
  *
  * Rules are made once and read by all sessions, on all threads, at once; nothing in them is written to. A NULL for
@@ -52,6 +53,8 @@ enum rules_encoding {
 	ENCODING_PASS,
 };
 
+#define RULES_CORRELATE 41
+
 /* What one rule says. */
 struct field_rule {
 	enum rule_action action;
@@ -73,6 +76,7 @@ struct rules_settings {
 	enum rules_undecided undecided;
 	enum rules_encoding encoding;
 	size_t max_decoded_ratio;
+	char correlate[RULES_CORRELATE]; /* the header's name; empty: there is none */
 };
 
 struct rules;

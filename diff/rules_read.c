@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "http_parse.h"
 #include "rules_own.h"
 
 #define MOST_RULES   256
@@ -477,6 +478,30 @@ static bool read_unordered(struct reader *r, json_object *value)
 	return true;
 }
 
+static bool read_correlate(struct reader *r, json_object *object)
+{
+	const char *name = "X-RDDR-Correlation";
+
+	if (!wants_type(r, object, json_type_object, "a mapping"))
+		return false;
+	json_object_object_foreach(object, key, value)
+	{
+		size_t before = enter(r, key, 0);
+
+		if (strcmp(key, "header") != 0)
+			return fail(r, "no such key: there is header");
+		name = text_of(r, value, RULES_CORRELATE - 1, "a header name");
+		if (!name)
+			return false;
+		if (!is_name(name, false) || rddr_http_kind(slice_of(name)) != HTTP_PLAIN ||
+		    !strcasecmp(name, "Cookie"))
+			return fail(r, "\"%s\" is no name of a header of its own", name);
+		leave(r, before);
+	}
+	snprintf(r->rules->settings.correlate, RULES_CORRELATE, "%s", name);
+	return true;
+}
+
 /* ---- the whole ---- */
 
 static bool read_key(struct reader *r, const char *key, json_object *value)
@@ -501,6 +526,8 @@ static bool read_key(struct reader *r, const char *key, json_object *value)
 		return read_section(r, value, token_amounts, true, "min-length, ttl, max and scope");
 	if (strcmp(key, "noise-memory") == 0)
 		return read_section(r, value, noise_amounts, false, "ttl and max");
+	if (strcmp(key, "correlate") == 0)
+		return read_correlate(r, value);
 	if (strcmp(key, "undecided") == 0) {
 		if (!take_choice(r, value, "deny", "bytes", &choice))
 			return false;
@@ -514,7 +541,7 @@ static bool read_key(struct reader *r, const char *key, json_object *value)
 		return true;
 	}
 	return fail(r, "no such key: there are ignore-headers, only-headers, fields, unordered, tokens, noise-memory, "
-		       "max-head, max-body, max-field, undecided, accept-encoding and max-decoded-ratio");
+		       "max-head, max-body, max-field, undecided, accept-encoding, correlate and max-decoded-ratio");
 }
 
 static bool read_keys(struct reader *r, json_object *top)

@@ -270,7 +270,8 @@ static json_object *make_record(const char *reference, const struct evidence *e)
 	    add_text(record, "reason", e->reason) && add_number(record, "session", e->session) &&
 	    add_number(record, "request", e->request) && add_number(record, "offset", e->offset) &&
 	    add_text(record, "where", e->where) && add_text(record, "why", e->why) &&
-	    add_text(record, "minority", minority) && add(record, "instances", make_sides(e)))
+	    add_text(record, "correlation", e->correlation) && add_text(record, "minority", minority) &&
+	    add(record, "instances", make_sides(e)))
 		return record;
 	json_object_put(record);
 	return NULL;

@@ -37,6 +37,7 @@ struct evidence {
 	uint64_t request;	 /* its number in the session, from 1; 0: none was made */
 	uint64_t offset;	 /* in the streams, of the first difference */
 	const char *where, *why; /* may be NULL */
+	const char *correlation; /* names the exchange to other services; NULL: it has none */
 	unsigned n;		 /* sides */
 	int minority;		 /* the one instance that differs from all others that agree; -1 when there is none */
 	const struct evidence_side *sides;

@@ -299,6 +299,8 @@ static void begin(struct gather *g, struct gather_end *const ends[], bool alone)
 		group.replied[i] = ends[i]->replied;
 		if (!source || i == g->service->source)
 			source = ends[i];
+		if (!group.correlation || !group.correlation[0])
+			group.correlation = ends[i]->correlation;
 		present++;
 	}
 	if (!source)

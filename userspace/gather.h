@@ -37,6 +37,7 @@ struct group {
 	struct service *service;
 	struct addr client, destination;	   /* the source's, and where all wanted to go */
 	uint64_t identity;			   /* 0: the connections are new */
+	const char *correlation;		   /* of the exchange; empty: it has none */
 	size_t replied[RDDR_MAX_INSTANCES];	   /* see struct rddr_diff_create */
 	struct endpoint *many[RDDR_MAX_INSTANCES]; /* moved out of; NULL: it takes no part */
 	struct endpoint *lone;			   /* the backend's, from the pool; NULL: it is dialled */

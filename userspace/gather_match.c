@@ -97,6 +97,52 @@ static bool put(struct gather_end *end, uint64_t key)
 
 /* ---- pairing ---- */
 
+static bool same_correlation(const struct gather_end *a, const struct gather_end *b)
+{
+	return strcmp(a->correlation, b->correlation) == 0;
+}
+
+/* Of each instance the oldest that belongs to what one belongs to, or else the oldest that says nothing of that; NULL:
+ * there is none. How many there are. */
+static unsigned find_like(const struct gather_end *one, struct gather_end *ends[])
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++) {
+		struct gather_end *end = i < one->gather->n ? one->bucket->first[i] : NULL, *any = NULL;
+
+		while (end && !same_correlation(end, one)) {
+			any = any || end->correlation[0] ? any : end;
+			end = end->later;
+		}
+		ends[i] = end ? end : any;
+		found += ends[i] != NULL;
+	}
+	return found;
+}
+
+/*
+ * The group that an end makes complete. One that says what it belongs to has its partners among those that say the
+ * same, or nothing. One that says nothing goes with its like, or with the oldest others that it alone was missing to.
+ */
+static bool choose(const struct gather_end *end, struct gather_end *ends[])
+{
+	const struct bucket *b = end->bucket;
+	unsigned n = end->gather->n;
+
+	if (b->have < n)
+		return false;
+	if (find_like(end, ends) == n)
+		return true;
+	for (unsigned i = 0; i < n && !end->correlation[0]; i++) {
+		for (const struct gather_end *other = b->first[i]; other && i != end->instance; other = other->later) {
+			if (other->correlation[0] && find_like(other, ends) == n)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void match(struct gather_end *end, uint64_t key, uint64_t loose)
 {
 	struct gather *g = end->gather;
@@ -110,10 +156,8 @@ static void match(struct gather_end *end, uint64_t key, uint64_t loose)
 		rddr_gather_refuse(end, RDDR_DENIED_FAILED, "memory ran out");
 		return;
 	}
-	if (end->bucket->have < g->n)
-		return;
-	memcpy(ends, end->bucket->first, sizeof(ends));
-	rddr_gather_begin(g, ends);
+	if (choose(end, ends))
+		rddr_gather_begin(g, ends);
 }
 
 /* ---- what is said ---- */
@@ -148,6 +192,10 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 	struct rddr_opening_result result = {.size = sizeof(result)};
 
 	enum rddr_opens opens = g->service->ops->opening(&opening, &result);
+	if (!rddr_host_take_correlation(end->correlation, result.correlation)) {
+		rddr_gather_refuse(end, RDDR_DENIED_FAILED, "the plugin calls an exchange what is no word");
+		return;
+	}
 	switch (opens) {
 	case RDDR_OPENS:
 		match(end, result.key, result.loose);
@@ -258,10 +306,11 @@ void rddr_gather_silent(struct gather_end *end)
 
 /* ---- the deadline ---- */
 
-/* One of each instance, and no more, is left with this in common. */
+/* One of each instance, and no more, is left with this in common, and none belongs to something else. */
 static bool find_loose(const struct gather_end *end, struct gather_end *ends[])
 {
 	const struct gather *g = end->gather;
+	const struct gather_end *belongs = end;
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
@@ -269,8 +318,14 @@ static bool find_loose(const struct gather_end *end, struct gather_end *ends[])
 	for (struct gather_end *e = end->loose ? g->waiting.first : NULL; e; e = e->next) {
 		if (e->loose != end->loose || e->identity != end->identity || !e->bucket)
 			continue;
+		if (e->correlation[0] && belongs->correlation[0] && !same_correlation(e, belongs)) {
+			if (belongs == end)
+				continue;
+			return false;
+		}
 		if (ends[e->instance])
 			return false;
+		belongs = belongs->correlation[0] ? belongs : e;
 		ends[e->instance] = e;
 		found++;
 	}
@@ -282,8 +337,7 @@ static bool go_on_without(const struct gather_end *end, struct gather_end *ends[
 {
 	if (end->gather->service->enforcing || !end->bucket || !end->bucket->first[0])
 		return false;
-	for (unsigned i = 0; i < RDDR_MAX_INSTANCES; i++)
-		ends[i] = end->bucket->first[i];
+	find_like(end, ends);
 	return true;
 }
 
@@ -298,13 +352,15 @@ void rddr_gather_expire(struct gather_end *end)
 		rddr_gather_begin(g, ends);
 		return;
 	}
+	if (end->bucket)
+		find_like(end, ends);
 	for (unsigned i = 0; i < g->n; i++) {
-		if (i != end->instance && !(end->bucket && end->bucket->first[i]) && at < sizeof(missing))
+		if (i != end->instance && !(end->bucket && ends[i]) && at < sizeof(missing))
 			at += (size_t)snprintf(missing + at, sizeof(missing) - at, "%s%s", at ? ", " : "",
 					       g->service->instances[i].name);
 	}
-	snprintf(why, sizeof(why), "within %u ms nobody else said what %s says: %s%s", g->service->gather.partner,
-		 g->service->instances[end->instance].name, end->bucket ? "missing " : "it is not complete",
-		 end->bucket ? missing : "");
+	snprintf(why, sizeof(why), "within %u ms nobody else said what %s says%s: %s%s", g->service->gather.partner,
+		 g->service->instances[end->instance].name, end->correlation[0] ? " for that exchange" : "",
+		 end->bucket ? "missing " : "it is not complete", end->bucket ? missing : "");
 	rddr_gather_refuse(end, RDDR_DENIED_MISSING, why);
 }

@@ -19,7 +19,8 @@ struct gather_list {
 	struct gather_end *first, *last;
 };
 
-/* Connections that say the same, of each instance the oldest first. */
+/* Connections that say the same, of each instance the oldest first. What they say that they belong to may be another.
+ */
 struct bucket {
 	struct bucket *next; /* of its chain */
 	uint64_t key, identity;
@@ -42,6 +43,7 @@ struct gather_end {
 	uint64_t last; /* the session that it was in; 0: none */
 	size_t replied;
 	unsigned instance;
+	char correlation[RDDR_CORRELATION]; /* what it says that it belongs to; empty: nothing */
 };
 
 /* A connection to the backend that nobody uses. */

@@ -92,6 +92,7 @@ static void record(const struct gather_end *end, enum rddr_denial_reason reason,
 		.offset = in->consumed,
 		.where = "the opening",
 		.why = why,
+		.correlation = end->correlation[0] ? end->correlation : NULL,
 		.n = g->n,
 		.minority = -1,
 		.sides = sides,
@@ -113,10 +114,12 @@ static void record(const struct gather_end *end, enum rddr_denial_reason reason,
 	side->excerpt_offset = from;
 	bool kept = rddr_evidence_record(reference, &e);
 	rddr_metrics_count(g->service->metrics, kept ? METRIC_evidence_recorded : METRIC_evidence_dropped);
-	log_warning("gather: deny service=%s reason=%s reference=%s instance=%s client=%s destination=%s why=\"%s\"",
+	log_warning("gather: deny service=%s reason=%s reference=%s instance=%s client=%s destination=%s%s%s "
+		    "why=\"%s\"",
 		    g->service->name, e.reason, reference, side->name,
 		    rddr_addr_format(&e.client, client, sizeof(client)),
-		    rddr_addr_format(&g->destination, destination, sizeof(destination)), why);
+		    rddr_addr_format(&g->destination, destination, sizeof(destination)),
+		    e.correlation ? " correlation=" : "", end->correlation, why);
 }
 
 void rddr_gather_refuse(struct gather_end *end, enum rddr_denial_reason reason, const char *why)

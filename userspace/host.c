@@ -160,6 +160,9 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_CONFLICTS] = METRIC_plugin_conflicts,
 		[RDDR_COUNTED_CANCELS] = METRIC_plugin_cancels,
 		[RDDR_COUNTED_HEADERS_DROPPED] = METRIC_plugin_headers_dropped,
+		[RDDR_COUNTED_CORRELATED] = METRIC_plugin_correlated,
+		[RDDR_COUNTED_CORRELATIONS_REMOVED] = METRIC_plugin_correlations_removed,
+		[RDDR_COUNTED_CORRELATIONS_MISSING] = METRIC_plugin_correlations_missing,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 
@@ -258,6 +261,26 @@ static void host_hold(struct rddr_session *s, bool on)
 		rddr_fanin_hold(s, on);
 }
 
+bool rddr_host_take_correlation(char out[RDDR_CORRELATION], const char *id)
+{
+	size_t len = 0;
+
+	/* It goes into the log as it is. */
+	while (len < RDDR_CORRELATION && ((id[len] >= '0' && id[len] <= '9') || (id[len] >= 'a' && id[len] <= 'z') ||
+					  (id[len] >= 'A' && id[len] <= 'Z') || id[len] == '-' || id[len] == '_'))
+		len++;
+	if (len == RDDR_CORRELATION || id[len])
+		return false;
+	memcpy(out, id, len + 1);
+	return true;
+}
+
+static void host_correlate(struct rddr_session *s, const char *id)
+{
+	if (!rddr_host_take_correlation(s->correlation, id))
+		s->failed = true;
+}
+
 const struct rddr_host rddr_host_services = {
 	.size = sizeof(struct rddr_host),
 	.version = RDDR_DIFF_ABI,
@@ -292,4 +315,5 @@ const struct rddr_host rddr_host_services = {
 	.mark = host_mark,
 	.marked = host_marked,
 	.hold = host_hold,
+	.correlate = host_correlate,
 };

@@ -90,6 +90,9 @@
 	X(plugin_unknown_messages, "messages of a kind that the plugin does not know")                                 \
 	X(plugin_conflicts, "divergences in which one instance alone told of a conflict between transactions")         \
 	X(plugin_cancels, "requests to cancel that were passed on")                                                    \
+	X(plugin_correlated, "requests given a correlation; outgoing: groups that had one")                            \
+	X(plugin_correlations_removed, "headers of a client's that passed for a correlation, removed")                 \
+	X(plugin_correlations_missing, "outgoing: requests of one instance without a correlation")                     \
 	X(leaders_outwaited, "times that the others were asked before instance 0 had answered")                        \
 	X(groups, "outgoing: groups of one connection, or exchange, of each instance")                                 \
 	X(regroupings, "outgoing: groups of connections that were in different ones before")                           \

@@ -458,6 +458,8 @@ static int show_record(const struct show *show, json_object *record)
 	pair(table, "reason", text(record, "reason"));
 	pair(table, "session", text(record, "session"));
 	pair(table, "request", text(record, "request"));
+	if (field(record, "correlation"))
+		pair(table, "correlation", text(record, "correlation"));
 	pair(table, "offset", text(record, "offset"));
 	pair(table, "where", text(record, "where"));
 	pair(table, "why", text(record, "why"));

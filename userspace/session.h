@@ -121,8 +121,9 @@ struct rddr_session {
 	bool reused;			  /* outgoing: the backend's connection comes from the pool */
 	bool held;			  /* report mode: the source's bytes go nowhere by themselves; see host->hold */
 	uint64_t identity;		  /* outgoing: of the neutral point that it began at; 0: its ends were new */
-	struct target *target;		  /* what the protocol named; NULL: nothing */
-	bool names_target;		  /* some instance is reached where the protocol says */
+	char correlation[RDDR_CORRELATION]; /* of the exchange: see host->correlate; empty: it has none */
+	struct target *target;		    /* what the protocol named; NULL: nothing */
+	bool names_target;		    /* some instance is reached where the protocol says */
 
 	struct noise_account noise;
 	struct endpoint lone;
@@ -274,5 +275,7 @@ void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason,
 /* ---- host.c ---- */
 
 extern const struct rddr_host rddr_host_services;
+/* Copies what a plugin calls an exchange. False: it is too long, or no word. */
+bool rddr_host_take_correlation(char out[RDDR_CORRELATION], const char *id);
 
 #endif

@@ -122,6 +122,7 @@ void rddr_session_begin_outgoing(struct worker *worker, const struct group *grou
 	s->client = group->client;
 	s->destination = group->destination;
 	s->identity = group->identity;
+	memcpy(s->correlation, group->correlation, strlen(group->correlation) + 1);
 	s->replied = group->replied;
 	s->alone = group->alone;
 	s->reused = group->lone != NULL;

@@ -122,6 +122,7 @@ void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason,
 		.offset = s->many[0].in.consumed + offset,
 		.where = where,
 		.why = why,
+		.correlation = s->correlation[0] ? s->correlation : NULL,
 		.n = s->n,
 		.minority = odd_one(s, reason, finding, offset),
 		.sides = sides,
@@ -138,11 +139,12 @@ void rddr_verdict_record(struct rddr_session *s, enum rddr_denial_reason reason,
 	if (reason != RDDR_DENIED_REJECTED)
 		rddr_metrics_count(s->service->metrics, METRIC_divergences);
 	log_warning("verdict: %s service=%s reason=%s reference=%s client=%s destination=%s session=%llu "
-		    "offset=%llu%s%s why=\"%s\"",
+		    "offset=%llu%s%s%s%s why=\"%s\"",
 		    action, s->service->name, e.reason, reference, rddr_addr_format(&s->client, client, sizeof(client)),
 		    rddr_addr_format(&s->destination, destination, sizeof(destination)), (unsigned long long)s->id,
 		    (unsigned long long)e.offset, e.minority >= 0 ? " minority=" : "",
-		    e.minority >= 0 ? sides[e.minority].name : "", why);
+		    e.minority >= 0 ? sides[e.minority].name : "", e.correlation ? " correlation=" : "", s->correlation,
+		    why);
 }
 
 /* Which instance goes: the one that the finding names, but never the one whose bytes the lone end gets. */

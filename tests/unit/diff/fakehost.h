@@ -72,6 +72,7 @@ struct rddr_session {
 	bool finished, again;
 	uint64_t marks[FAKE_ENDS];
 	uint64_t counted[RDDR_COUNTED];
+	char correlation[RDDR_CORRELATION];
 };
 
 static inline void fake_fail(const char *what)
@@ -270,6 +271,12 @@ static inline void fake_hold(struct rddr_session *s, bool on)
 	(void)on;
 }
 
+static inline void fake_correlate(struct rddr_session *s, const char *id)
+{
+	fake_need(strlen(id) < sizeof(s->correlation), "calls an exchange something too long");
+	memcpy(s->correlation, id, strlen(id) + 1);
+}
+
 static const struct rddr_host fake_host = {
 	.size = sizeof(fake_host),
 	.version = RDDR_DIFF_ABI,
@@ -296,6 +303,7 @@ static const struct rddr_host fake_host = {
 	.mark = fake_mark,
 	.marked = fake_marked,
 	.hold = fake_hold,
+	.correlate = fake_correlate,
 };
 
 /* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
