@@ -139,6 +139,8 @@ $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(DIFF_LIBRARY) $(L
 $(foreach p,$(PLUGINS),$(eval $(BUILD)/tests/unit/diff/$(p): $(BUILD)/obj/diff/$(p).o))
 $(BUILD)/tests/unit/diff/encoding: LIBS_SHARED += -lbrotlienc
 
+# Who is paired with whom is looked at without making sessions of them.
+$(BUILD)/tests/unit/userspace/gather_match: LDFLAGS += $(foreach f,begin refuse drop,-Wl,--wrap=rddr_gather_$(f))
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

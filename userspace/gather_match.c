@@ -265,7 +265,8 @@ void rddr_gather_look(struct gather_end *end)
 		.len = len,
 		.end = ep->in.end,
 	};
-	if (ep->broken || (!len && view.end != RDDR_END_OPEN)) {
+	/* Who was reset wants nothing any more, whatever it said: it is nobody's partner. */
+	if (ep->broken || view.end == RDDR_END_RESET || (!len && view.end != RDDR_END_OPEN)) {
 		rddr_gather_drop(end, ep->broken || view.end == RDDR_END_RESET);
 		return;
 	}
