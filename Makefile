@@ -198,7 +198,7 @@ tests-built: all $(UNIT_TESTS) $(STREAM_TESTS) $(TOOLS)
 
 # Fuzz targets: tests/fuzz/NAME.c has LLVMFuzzerTestOneInput and gets the library, diff_NAME.c the plugin diff/NAME.c with what plugins share,
 # those in FUZZ_SHARED what plugins share alone.
-FUZZ_SHARED := json lines http_request http_response encoding tokens pg_auth pg_opening
+FUZZ_SHARED := json lines http_request http_response http_opening encoding tokens pg_auth pg_opening
 # All of it is compiled once more by clang, with the sanitizers in.
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 FUZZ_TARGETS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzz/%)

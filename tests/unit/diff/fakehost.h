@@ -306,38 +306,78 @@ static const struct rddr_host fake_host = {
 	.correlate = fake_correlate,
 };
 
-/* Begins a session of n instances; params is JSON text or NULL. 0 or the plugin's error. The streams are set by the
- * caller. */
-static inline int fake_begin_within(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n,
-				    bool filter, const char *params, struct noise_budget budget)
+/* Fills in what args lacks, and begins; params is JSON text or NULL. 0 or the plugin's error. */
+static inline int fake_create(struct rddr_session *s, const struct rddr_diff_plugin *plugin, const char *params,
+			      struct rddr_diff_create *args)
 {
-	struct rddr_diff_create args = {
-		.size = sizeof(args),
-		.direction = RDDR_INCOMING,
-		.instances = n,
-		.do_filter = filter,
-		.service = "test",
-		.limit = 1 << 20,
-		.host = &fake_host,
-		.session = s,
-		.repeat = 64 << 10,
-	};
 	char err[256] = "";
 	int r = 0;
 
-	memset(s, 0, sizeof(*s));
 	s->plugin = plugin;
-	s->n = n;
-	s->budget = budget;
-	args.noise_run = s->budget.run;
+	s->n = args->instances;
+	args->size = sizeof(*args);
+	args->service = "test";
+	args->limit = 1 << 20;
+	args->host = &fake_host;
+	args->session = s;
+	args->noise_run = s->budget.run;
 	if (params)
 		r = plugin->validate_params(params, &s->params, err, sizeof(err));
 	if (r < 0) {
 		fake_need(err[0] != '\0', "refuses without a message");
 		return r;
 	}
-	args.params = s->params;
-	return plugin->create ? plugin->create(&args, &s->state) : 0;
+	args->params = s->params;
+	return plugin->create ? plugin->create(args, &s->state) : 0;
+}
+
+/* Begins a session of n instances. The streams are set by the caller. */
+static inline int fake_begin_within(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n,
+				    bool filter, const char *params, struct noise_budget budget)
+{
+	struct rddr_diff_create args = {
+		.direction = RDDR_INCOMING, .instances = n, .do_filter = filter, .repeat = 64 << 10};
+
+	memset(s, 0, sizeof(*s));
+	s->budget = budget;
+	return fake_create(s, plugin, params, &args);
+}
+
+/* The same of an outgoing service; nobody had a reply of opening. */
+static inline int fake_begin_outgoing(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n,
+				      const char *params)
+{
+	static const size_t none[RDDR_MAX_INSTANCES];
+	struct rddr_diff_create args = {.direction = RDDR_OUTGOING, .instances = n, .replied = none};
+
+	memset(s, 0, sizeof(*s));
+	s->budget = (struct noise_budget){.run = 256, .share = 20};
+	return fake_create(s, plugin, params, &args);
+}
+
+/* What the operation opening says of a connection; with result filled. The view is a copy that ends where it does. */
+static inline enum rddr_opens fake_open(struct rddr_session *s, const struct rddr_diff_plugin *plugin,
+					const void *params, const void *data, size_t len,
+					struct rddr_opening_result *result)
+{
+	void *copy = len ? malloc(len) : NULL;
+	struct rddr_view view = {.len = len};
+	struct rddr_opening opening = {.size = sizeof(opening),
+				       .params = params,
+				       .host = &fake_host,
+				       .session = s,
+				       .view = &view,
+				       .limit = 1 << 20,
+				       .instances = 2};
+
+	if (len && !copy)
+		abort();
+	view.data = len ? memcpy(copy, data, len) : NULL;
+	*result = (struct rddr_opening_result){.size = sizeof(*result)};
+	enum rddr_opens opens = plugin->opening(&opening, result);
+	free(copy);
+	fake_need(opens != RDDR_OPENS_NOT || result->why[0], "refuses and does not say why");
+	return opens;
 }
 
 static inline int fake_begin(struct rddr_session *s, const struct rddr_diff_plugin *plugin, unsigned n, bool filter,

@@ -148,18 +148,12 @@ static void an_answer_does_not_tell_it(void **state)
 
 static enum rddr_opens opens(const char *json, const char *request, struct rddr_opening_result *result)
 {
-	size_t len = strlen(request);
-	const struct rddr_view view = {.data = (const uint8_t *)request, .len = len};
 	struct rddr_session s = {0};
-	struct rddr_opening opening = {
-		.size = sizeof(opening), .host = &fake_host, .session = &s, .view = &view, .limit = 1 << 20};
 	void *params = NULL;
 	char err[256];
 
 	assert_int_equal(plugin.validate_params(json, &params, err, sizeof(err)), 0);
-	opening.params = params;
-	*result = (struct rddr_opening_result){.size = sizeof(*result)};
-	enum rddr_opens what = plugin.opening(&opening, result);
+	enum rddr_opens what = fake_open(&s, &plugin, params, request, strlen(request), result);
 	plugin.free_params(params);
 	return what;
 }
@@ -214,23 +208,9 @@ static void what_rddr_did_not_make_is_refused(void **state)
  * they differ. */
 static const char *passed(struct rddr_session *s, const char *const tails[3], char text[512])
 {
-	static const size_t none[RDDR_MAX_INSTANCES];
-	struct rddr_diff_create args = {.size = sizeof(args),
-					.direction = RDDR_OUTGOING,
-					.instances = 3,
-					.service = "test",
-					.limit = 1 << 20,
-					.host = &fake_host,
-					.session = s,
-					.replied = none};
-	char err[256], requests[3][256];
+	char requests[3][256];
 
-	memset(s, 0, sizeof(*s));
-	s->plugin = &plugin;
-	s->n = 3;
-	assert_int_equal(plugin.validate_params(PARAMS, &s->params, err, sizeof(err)), 0);
-	args.params = s->params;
-	assert_int_equal(plugin.create(&args, &s->state), 0);
+	assert_int_equal(fake_begin_outgoing(s, &plugin, 3, PARAMS), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		int len = snprintf(requests[i], sizeof(requests[i]), HEAD "%s\r\n", tails[i]);
 
