@@ -195,7 +195,7 @@ size_t rddr_endpoint_read(struct endpoint *ep, size_t max, size_t budget)
 		}
 		ep->readable = false;
 		if (n != -EAGAIN)
-			in->end = n || ep->torn ? RDDR_END_RESET : RDDR_END_ENDED;
+			in->end = n || (ep->torn && !ep->transport->end_is_said) ? RDDR_END_RESET : RDDR_END_ENDED;
 	}
 	rddr_buffer_trim(pool_of(ep), &in->bytes);
 	return total;

@@ -16,6 +16,9 @@ struct transport {
 	const char *name;
 	/* A read that brought less than was asked for has emptied it: the next bytes come with an event. */
 	bool short_read_drains;
+	/* recv() comes to the end only where the other side said that its stream ends there: a reset behind that, which
+	 * a failed send told of, takes nothing back. */
+	bool end_is_said;
 	/* At most len bytes into buf. Bytes read; 0 at the end of the stream; -EAGAIN, or -errno when the connection is
 	 * torn. */
 	ssize_t (*recv)(struct endpoint *ep, void *buf, size_t len);

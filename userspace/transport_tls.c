@@ -273,6 +273,7 @@ static void tls_moved(struct endpoint *ep)
 
 const struct transport rddr_transport_tls = {
 	.name = "tls",
+	.end_is_said = true,
 	.recv = tls_recv,
 	.send = tls_send,
 	.error = tls_error,

@@ -27,7 +27,7 @@ static int begin(void **state)
 
 		world_init(w, six ? AF_INET6 : AF_INET, SERVERS, "workers: 1");
 		for (unsigned k = 0; k < COUNTS; k++)
-			world_add(w, names[k], counts[k], "deadlines: { skew: 60s }");
+			world_add(w, names[k], counts[k], "deadlines: { connect: 60s, skew: 60s }");
 		world_start(w);
 	}
 	return 0;
@@ -246,5 +246,5 @@ int main(void)
 		cmocka_unit_test(ends_in_order),
 	};
 
-	return cmocka_run_group_tests_name("stream: agreeing", tests, begin, end);
+	return world_run("stream: agreeing", tests, sizeof(tests) / sizeof(tests[0]), begin, end);
 }

@@ -76,11 +76,11 @@ static int begin(void **state)
 	(void)state;
 	request = noise_bytes(REQUEST, 3);
 	answer = noise_bytes(ANSWER + MORE, 4);
-	snprintf(late, sizeof(late), "deadlines: { skew: %dms }", patience_ms() / 10);
+	snprintf(late, sizeof(late), "deadlines: { connect: 60s, skew: %dms }", patience_ms() / 10);
 	world_init(&w, AF_INET, SERVERS, "workers: 1");
-	world_add(&w, "n2", 2, "deadlines: { skew: 60s }");
-	world_add(&w, "n3", 3, "deadlines: { skew: 60s }");
-	world_add(&w, "n16", 16, "deadlines: { skew: 60s }");
+	world_add(&w, "n2", 2, "deadlines: { connect: 60s, skew: 60s }");
+	world_add(&w, "n3", 3, "deadlines: { connect: 60s, skew: 60s }");
+	world_add(&w, "n16", 16, "deadlines: { connect: 60s, skew: 60s }");
 	world_add(&w, "late2", 2, late);
 	world_add(&w, "late3", 3, late);
 	world_add(&w, "late16", 16, late);
@@ -360,5 +360,5 @@ int main(void)
 		cmocka_unit_test(ends_in_order),
 	};
 
-	return cmocka_run_group_tests_name("stream: diverging", tests, begin, end);
+	return world_run("stream: diverging", tests, sizeof(tests) / sizeof(tests[0]), begin, end);
 }

@@ -48,7 +48,8 @@ static int begin(void **state)
 	huge = request(HUGE, "", &head, &huge_len);
 	world_init(&w, AF_INET, 3, "workers: 1");
 	world_add(&w, "web", 3, "diff-class: http|deadlines: { skew: 60s, linger: 60s }");
-	snprintf(options, sizeof(options), "diff-class: http|deadlines: { skew: %dms, linger: 60s }", SKEW);
+	snprintf(options, sizeof(options), "diff-class: http|deadlines: { skew: %dms, linger: 60s }",
+		 SKEW);
 	world_add(&w, "skewed", 3, options);
 	world_add(&w, "hasty", 3, "diff-class: http|deadlines: { skew: 60s, linger: 500ms }");
 	world_start(&w);
@@ -279,5 +280,5 @@ int main(void)
 		cmocka_unit_test(leave_is_not_given_by_all),   cmocka_unit_test(ends_in_order),
 	};
 
-	return cmocka_run_group_tests_name("stream: early", tests, begin, end);
+	return world_run("stream: early", tests, sizeof(tests) / sizeof(tests[0]), begin, end);
 }

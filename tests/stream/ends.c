@@ -28,12 +28,12 @@ static int begin(void **state)
 	up = noise_bytes(LOAD, 9);
 	down = noise_bytes(LOAD, 10);
 	world_init(&w, AF_INET, 3, "workers: 1");
-	world_add(&w, "one", 1, "deadlines: { skew: 60s }");
-	world_add(&w, "three", 3, "deadlines: { skew: 60s }");
+	world_add(&w, "one", 1, "deadlines: { connect: 60s, skew: 60s }");
+	world_add(&w, "three", 3, "deadlines: { connect: 60s, skew: 60s }");
 	world_add(&w, "idle", 3, "deadlines: { idle: 300ms }");
 	world_add(&w, "connect", 3, "deadlines: { connect: 400ms }");
 	world_add(&w, "patient", 3, "deadlines: { connect: 60s, skew: 60s }");
-	snprintf(skew, sizeof(skew), "deadlines: { skew: %dms }", SKEW);
+	snprintf(skew, sizeof(skew), "deadlines: { connect: 60s, skew: %dms }", SKEW);
 	world_add(&w, "skewed", 3, skew);
 	world_start(&w);
 	return 0;
@@ -306,7 +306,8 @@ static void connecting(void **state)
 	assert_int_equal(counter("connect", "dial_timed_out"), before + 3);
 }
 
-/* Everything that a server says, its end with it, is there before the daemon hears that it is connected. */
+/* Everything that a server says, its end with it, is there before the daemon hears that it is connected. With TLS it
+ * is heard first. */
 static void said_before_connected(void **state)
 {
 	struct play p;
@@ -389,10 +390,10 @@ int main(void)
 		cmocka_unit_test(servers_reset_all),
 		cmocka_unit_test(idle),
 		cmocka_unit_test(connecting),
-		cmocka_unit_test(said_before_connected),
+		cmocka_unit_test_prestate(said_before_connected, &world_in_clear),
 		cmocka_unit_test(client_rests),
 		cmocka_unit_test(ends_in_order),
 	};
 
-	return cmocka_run_group_tests_name("stream: ends", tests, begin, end);
+	return world_run("stream: ends", tests, sizeof(tests) / sizeof(tests[0]), begin, end);
 }

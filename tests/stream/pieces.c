@@ -119,7 +119,7 @@ static int begin(void **state)
 {
 	(void)state;
 	world_init(&w, AF_INET, 3, "workers: 1");
-	world_add(&w, "web", 3, "diff-class: http|deadlines: { skew: 60s }");
+	world_add(&w, "web", 3, "diff-class: http|deadlines: { connect: 60s, skew: 60s }");
 	world_start(&w);
 	return 0;
 }
@@ -226,7 +226,10 @@ static size_t played(const struct exchange *x, unsigned dribbles, char *kept, si
 	}
 	play_free(&p);
 	child_wait_sessions(&w.daemon, 0);
-	assert_int_equal(child_counter(&w.daemon, "web", "denied"), denied + x->denied);
+	if (child_counter(&w.daemon, "web", "denied") != denied + x->denied) {
+		child_show_log(&w.daemon);
+		fail_msg("%s, pieces %x: %s", x->name, dribbles, x->denied ? "not denied" : "denied");
+	}
 	assert_true(n < KEPT);
 	if (!strstr(kept, x->has))
 		fail_msg("%s, pieces %x: no '%s' in '%s'", x->name, dribbles, x->has, kept);
@@ -268,5 +271,5 @@ int main(void)
 		cmocka_unit_test(ends_in_order),
 	};
 
-	return cmocka_run_group_tests_name("stream: pieces", tests, begin, end);
+	return world_run("stream: pieces", tests, sizeof(tests) / sizeof(tests[0]), begin, end);
 }

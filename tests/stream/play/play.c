@@ -20,8 +20,11 @@
 #include <cmocka.h>
 
 #include "daemon.h"
+#include "wire.h"
 
 #define CHUNK (64u << 10)
+/* What an end that dribbles puts into one record of TLS, which then goes out a byte at a time, in bytes. */
+#define RECORD 16
 
 /* ---- the servers' sockets ---- */
 
@@ -249,6 +252,7 @@ static void close_end(struct end *e, bool reset)
 {
 	struct linger at_once = {.l_onoff = 1};
 
+	wire_free(&e->wire);
 	if (e->fd < 0)
 		return;
 	if (reset)
@@ -257,13 +261,24 @@ static void close_end(struct end *e, bool reset)
 	e->fd = -1;
 }
 
+/* Goes on with what TLS has to send, or to agree on. True: there is nothing of that. */
+static bool step_wire(struct end *e)
+{
+	if (!e->wire || e->fd < 0 || e->reset || wire_step(e->wire, e->dribbles ? 1 : SIZE_MAX) == 0)
+		return true;
+	e->reset |= errno != EAGAIN;
+	return false;
+}
+
 /* One piece, so that nobody runs far ahead of the others. True when the act is through. */
 static bool say(struct end *e, const struct act *a)
 {
-	size_t len = e->dribbles ? 1 : a->len - e->said;
+	size_t left = a->len - e->said, len = e->dribbles ? (e->wire ? RECORD : 1) : CHUNK;
 
-	if (e->said < a->len) {
-		ssize_t n = send(e->fd, a->data + e->said, len < CHUNK ? len : CHUNK, MSG_NOSIGNAL);
+	if (left > 0) {
+		len = len < left ? len : left;
+		ssize_t n = e->wire ? wire_say(e->wire, a->data + e->said, len)
+				    : send(e->fd, a->data + e->said, len, MSG_NOSIGNAL);
 
 		if (n < 0) {
 			e->reset = errno != EAGAIN;
@@ -271,8 +286,22 @@ static bool say(struct end *e, const struct act *a)
 		}
 		e->said += (size_t)n;
 		e->spoken += (size_t)n;
+		if (!step_wire(e))
+			return false;
 	}
 	return e->said == a->len;
+}
+
+static bool finish(struct end *e)
+{
+	if (e->wire && !e->finned) {
+		e->finned = true;
+		wire_end(e->wire);
+		return step_wire(e);
+	}
+	if (!e->wire)
+		e->finned = shutdown(e->fd, SHUT_WR) == 0 || errno == ENOTCONN;
+	return e->finned;
 }
 
 /* A reset takes back what has not arrived; what arrived can still be read. */
@@ -304,10 +333,11 @@ static bool try_act(const struct play *p, struct end *e, const struct act *a)
 	case ACT_CUE:
 		return p->cue >= a->len;
 	case ACT_FIN:
-		e->finned = e->fd >= 0 && (shutdown(e->fd, SHUT_WR) == 0 || errno == ENOTCONN);
-		return e->finned;
+		return e->fd >= 0 && finish(e);
 	case ACT_CLOSE:
 	case ACT_RESET:
+		if (a->kind == ACT_CLOSE && e->fd >= 0 && e->wire && !e->reset && !finish(e))
+			return false;
 		if (e->fd < 0 || (a->kind == ACT_RESET && unsent(e)))
 			return false;
 		close_end(e, a->kind == ACT_RESET);
@@ -323,6 +353,8 @@ static bool try_act(const struct play *p, struct end *e, const struct act *a)
 /* Goes on with the script as far as it can. A dribbling end says one byte in a turn. */
 static void go_on(const struct play *p, struct end *e)
 {
+	if (!step_wire(e))
+		return;
 	while (!end_done(e)) {
 		const struct act *a = &e->acts[e->act];
 		size_t before = e->spoken;
@@ -360,6 +392,12 @@ static size_t may_read(struct end *e)
 	return due > e->heard ? due - e->heard : 0;
 }
 
+/* There is something to hear that no event tells of. */
+static bool holds(struct end *e)
+{
+	return e->fd >= 0 && e->wire && wire_holds(e->wire) && may_read(e);
+}
+
 static void hear(struct end *e)
 {
 	static uint8_t buf[CHUNK];
@@ -367,7 +405,8 @@ static void hear(struct end *e)
 
 	if (!max)
 		return;
-	ssize_t n = recv(e->fd, buf, max < sizeof(buf) ? max : sizeof(buf), 0);
+	max = max < sizeof(buf) ? max : sizeof(buf);
+	ssize_t n = e->wire ? wire_hear(e->wire, buf, max) : recv(e->fd, buf, max, 0);
 	if (n > 0)
 		check_heard(e, buf, (size_t)n);
 	else if (n == 0)
@@ -394,8 +433,11 @@ static short wants(const struct play *p, struct end *e)
 	short events = may_read(e) ? POLLIN : 0;
 
 	(void)p;
-	if (a && a->kind == ACT_SAY && !e->reset)
+	if (!e->reset &&
+	    ((a && a->kind == ACT_SAY && !(e->wire && !wire_open(e->wire))) || (e->wire && wire_keeps(e->wire))))
 		events |= POLLOUT;
+	if (e->wire && !wire_open(e->wire))
+		events |= POLLIN;
 	return events;
 }
 
@@ -452,6 +494,8 @@ static void take_connections(const struct stage *s, unsigned i, struct play *p)
 	if (p->server[i].fd >= 0)
 		close_end(&p->server[i], false);
 	prepare(&p->server[i], fd);
+	if (s->tls)
+		p->server[i].wire = wire_new(fd, true);
 }
 
 static void go_on_all(struct play *plays, size_t n)
@@ -465,7 +509,7 @@ static void go_on_all(struct play *plays, size_t n)
 
 static void serve(struct end *e, short revents)
 {
-	if (revents & POLLIN)
+	if (((revents & POLLIN) && (!e->wire || wire_open(e->wire))) || holds(e))
 		hear(e);
 	if (e->fd >= 0 && (revents & POLLERR) && !(revents & POLLIN))
 		look_for_reset(e);
@@ -474,6 +518,8 @@ static void serve(struct end *e, short revents)
 /* No event tells when it can go on. */
 static bool needs_time(const struct end *e)
 {
+	if (e->wire && wire_holds(e->wire))
+		return true;
 	return e->rate > 0 ||
 	       (!end_done(e) && (e->acts[e->act].kind == ACT_RESET || e->acts[e->act].kind == ACT_ARRIVE));
 }
@@ -574,6 +620,11 @@ void play_connect(struct play *p, int family, uint16_t port)
 		assert_int_equal(errno, EINPROGRESS);
 	p->port = port_of(fd);
 	prepare(&p->client, fd);
+}
+
+void play_secure(struct play *p)
+{
+	p->client.wire = wire_new(p->client.fd, false);
 }
 
 bool refuses(int family, uint16_t port)

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct wire;
+
 #define ACTS	16
 #define SERVERS 16
 
@@ -36,7 +38,8 @@ struct act {
 };
 
 struct end {
-	int fd; /* -1: not connected, or closed by its script */
+	int fd;		   /* -1: not connected, or closed by its script */
+	struct wire *wire; /* TLS; NULL: in clear */
 	struct act acts[ACTS];
 	unsigned n_acts, act;
 	size_t said;   /* of the act that is under way */
@@ -74,6 +77,7 @@ struct stage {
 	bool refuses[SERVERS];
 	int full[SERVERS][2]; /* what fills its queue of connections */
 	bool shut[SERVERS];   /* it is full */
+	bool tls;	      /* servers speak TLS */
 };
 
 void stage_init(struct stage *s, int family, unsigned n);
@@ -99,6 +103,8 @@ void expects(struct end *e, const void *data, size_t len);
 
 /* Connects the client to the daemon's port. Not yet: whoever listens may take a while. */
 void play_connect(struct play *p, int family, uint16_t port);
+/* The client, just connected, speaks TLS. */
+void play_secure(struct play *p);
 /* Runs until every server of p was dialled, or the client was closed. */
 void play_gather(struct stage *s, struct play *p);
 

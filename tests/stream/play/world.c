@@ -11,6 +11,11 @@
 
 #include <cmocka.h>
 
+#include "wire.h"
+
+char world_in_clear;
+static bool over_tls; /* the worlds that are made now */
+
 void world_init(struct world *w, int family, unsigned servers, const char *globals)
 {
 	*w = (struct world){0};
@@ -18,6 +23,9 @@ void world_init(struct world *w, int family, unsigned servers, const char *globa
 	stage_init(&w->stage, family, servers);
 	w->globals = strdup(globals);
 	assert_non_null(w->globals);
+	w->stage.tls = over_tls;
+	if (w->stage.tls)
+		wire_keys(w->daemon.dir);
 }
 
 void world_add(struct world *w, const char *name, unsigned n, const char *options)
@@ -68,6 +76,11 @@ static void write_offer(const struct world *w, const struct offer *o, FILE *f)
 		else
 			fputc(*c, f);
 	}
+	if (w->stage.tls)
+		fprintf(f,
+			"\n    tls: { lone: { certificates: { chain: %s/tls.pem, key: %s/tls.pem } }, many: { ca: "
+			"%s/tls.pem } }",
+			w->daemon.dir, w->daemon.dir, w->daemon.dir);
 	fprintf(f, "\n    instances:\n");
 	for (unsigned i = 0; i < o->n; i++) {
 		fprintf(f, "      - { name: i%u, chainer: directed, remote: ", i);
@@ -111,6 +124,8 @@ void world_free(struct world *w)
 	w->n_offers = 0;
 	free(w->globals);
 	w->globals = NULL;
+	if (w->stage.tls)
+		wire_keys_forget();
 }
 
 void world_connect(struct world *w, struct play *p, const char *service)
@@ -119,6 +134,8 @@ void world_connect(struct world *w, struct play *p, const char *service)
 
 	assert_int_equal(p->n, o->n);
 	play_connect(p, w->stage.family, o->port);
+	if (w->stage.tls)
+		play_secure(p);
 }
 
 void world_play(struct world *w, struct play *p, const char *service)
@@ -199,4 +216,29 @@ void world_check_evidence(struct world *w, json_object *list, const struct play 
 		fail_msg("%s: not the evidence that was expected", what);
 	}
 	json_object_put(result);
+}
+
+int world_run(const char *name, const struct CMUnitTest *tests, size_t n, int (*begin)(void **), int (*end)(void **))
+{
+	struct CMUnitTest *again = calloc(n, sizeof(*again));
+	char(*names)[120] = calloc(n, sizeof(*names)), group[120];
+	size_t m = 0;
+
+	if (!again || !names)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		if (tests[i].initial_state == &world_in_clear)
+			continue;
+		snprintf(names[m], sizeof(names[m]), "%s, over TLS", tests[i].name);
+		again[m] = tests[i];
+		again[m].name = names[m];
+		m++;
+	}
+	int failed = _cmocka_run_group_tests(name, tests, n, begin, end);
+	over_tls = true;
+	snprintf(group, sizeof(group), "%s, over TLS", name);
+	failed += _cmocka_run_group_tests(group, again, m, begin, end);
+	free(again);
+	free(names);
+	return failed;
 }

@@ -5,12 +5,15 @@
 #ifndef STREAM_WORLD_H
 #define STREAM_WORLD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "daemon.h"
 #include "play.h"
 
 #define SERVICES 24
+
+struct CMUnitTest;
 
 struct offer {
 	char name[24];
@@ -27,6 +30,13 @@ struct world {
 	unsigned n_offers;
 	char *globals;
 };
+
+/*
+ * Runs a group of tests, and then all of it again in worlds whose clients and servers speak TLS, but for those tests
+ * that have world_in_clear as their initial state. tests: CMUnitTest, n of them. The exit status.
+ */
+int world_run(const char *name, const struct CMUnitTest *tests, size_t n, int (*begin)(void **), int (*end)(void **));
+extern char world_in_clear;
 
 /* A folder, and servers; a world of family AF_INET or AF_INET6. globals: lines of the config; may be "". */
 void world_init(struct world *w, int family, unsigned servers, const char *globals);
