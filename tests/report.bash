@@ -66,6 +66,9 @@ report_tap() {
 			else
 				kind=pass
 			fi
+		elif [[ $line == '# figure: '* ]]; then
+			# What a test has measured, said while it runs (bats: >&3).
+			printf '      %s: %s\n' "$label" "${line#\# figure: }"
 		elif [[ $kind == fail ]]; then
 			line=${line#\# }
 			detail+="${detail:+$'\n'}$line"
