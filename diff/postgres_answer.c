@@ -75,8 +75,11 @@ static bool account(struct pg_session *s, struct pg_call *call, const struct pg_
 		break;
 	case 'Z':
 		call->result->boundary = true;
+		/* A finding names the request whose answer ends here. */
+		if (rddr_pg_apart_answered(s, call) != PG_APART_OK)
+			return false;
 		rddr_pg_lead_done(s);
-		return rddr_pg_apart_answered(s, call) == PG_APART_OK;
+		return true;
 	default:
 		break;
 	}
@@ -193,7 +196,18 @@ static enum rddr_verdict bad_length(struct pg_session *s, struct pg_call *call, 
 			    rest.data[0], (int)pg_u32(rest.data + 1));
 }
 
-/* Some are silent. An instance that says why it goes, and goes, does not wait for the others to go too. */
+/* Every server has its own clock for these: idle_in_transaction_session_timeout, transaction_timeout,
+ * idle_session_timeout. */
+static bool has_timed_out(struct slice code)
+{
+	return slice_equal(code, slice_of("25P03")) || slice_equal(code, slice_of("25P04")) ||
+	       slice_equal(code, slice_of("57P05"));
+}
+
+/*
+ * Some are silent. An instance that says why it goes, and goes, is not waited with for the others to go too; but for
+ * what all of them do in a moment, which the skew deadline bounds.
+ */
 static enum rddr_verdict last_words(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
 	for (unsigned i = 0; i < call->n; i++) {
@@ -204,6 +218,8 @@ static enum rddr_verdict last_words(struct pg_session *s, struct pg_call *call, 
 			continue;
 		struct slice code = rddr_pg_error_field(m[i].body, 'C');
 
+		if (has_timed_out(code))
+			continue;
 		return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "it ended with an error (%.*s), the others did not",
 				    (int)(code.len < 5 ? code.len : 5), (const char *)code.data);
 	}
@@ -263,6 +279,8 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 static enum rddr_verdict of_one_type(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
 	const struct pg_place place = {0};
+	unsigned other = 0;
+	bool complete = true;
 
 	for (unsigned i = 0; i < call->n; i++) {
 		if (!pg_present(call, i))
@@ -273,15 +291,14 @@ static enum rddr_verdict of_one_type(struct pg_session *s, struct pg_call *call,
 					    "a message of type 0x%02x, which no server sends here",
 					    (unsigned char)m[i].type);
 		}
-		if (m[i].type == m[0].type)
-			continue;
-		/* An error says why, and has to be whole for that. */
-		if ((m[i].type == 'E' && !m[i].complete && m[i].whole <= s->limit) ||
-		    (m[0].type == 'E' && !m[0].complete && m[0].whole <= s->limit))
-			return RDDR_WAIT;
-		return rddr_pg_find_place(s, call, i, 0, m, &place);
+		if (!other && m[i].type != m[0].type)
+			other = i;
+		complete &= m[i].complete || m[i].whole > s->limit;
 	}
-	return RDDR_AGREE;
+	if (!other)
+		return RDDR_AGREE;
+	/* An error says why, and who stands alone is seen by what all say: what is whole soon is waited for. */
+	return complete ? rddr_pg_find_place(s, call, other, 0, m, &place) : RDDR_WAIT;
 }
 
 /* Whether all are there to be compared whole. Not so: waits, or begins to take pieces. */

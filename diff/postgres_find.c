@@ -105,11 +105,25 @@ enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsig
 	return RDDR_DIVERGE;
 }
 
-/* Who stands alone: the one that differs from all others, which say the same. */
-static uint32_t alone(const struct pg_session *s, const struct pg_call *call, const struct pg_message m[])
+/* Behind the filter pair, whose difference in a row is noise, there is but this one. */
+static bool is_third(const struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned i)
+{
+	unsigned behind = 0;
+
+	for (unsigned k = 2; k < call->n; k++)
+		behind += pg_present(call, k);
+	return s->filter && i >= 2 && behind == 1 && pg_present(call, 1) && strchr("DdV", m[0].type) &&
+	       m[0].type == m[1].type && m[0].type == m[i].type;
+}
+
+/* Who stands alone: the one that differs from all others, which say the same; who: one that differs from another. */
+static uint32_t alone(const struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned who)
 {
 	uint32_t found = RDDR_ALONE_NOBODY;
 	unsigned present = 0;
+
+	if (is_third(s, call, m, who))
+		return who + 1;
 
 	for (unsigned i = 0; i < call->n; i++) {
 		unsigned first = i == 0;
@@ -190,7 +204,7 @@ enum rddr_verdict rddr_pg_find_place(struct pg_session *s, struct pg_call *call,
 
 	begin(call, i, k);
 	f->offset = call->at[i] + place->offset;
-	f->alone = alone(s, call, m);
+	f->alone = alone(s, call, m, i);
 	where(s, &at);
 	if (m[i].type == 'D' || m[i].type == 'd')
 		append(&at, ", row %llu", (unsigned long long)s->rows + 1);
