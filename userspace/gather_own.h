@@ -76,8 +76,20 @@ struct gather {
 	struct deferred again, bury;
 };
 
+/* A connection on its way to the worker that gathers it. */
+struct gather_arrival {
+	struct worker *worker;
+	struct config *config;
+	struct service *service;
+	struct addr client, destination;
+	unsigned instance;
+	int fd;
+};
+
 /* ---- gather.c ---- */
 
+/* On the worker that gathers. False: the connection was not taken over; it is counted. */
+bool rddr_gather_take_in(struct worker *w, const struct gather_arrival *a);
 void rddr_gather_list_put(struct gather_end *end, struct gather_list *list);
 void rddr_gather_list_take(struct gather_end *end);
 /* Makes a session of one end of each instance (NULL: it is missing), and forgets them. */

@@ -48,8 +48,7 @@ static int begin(void **state)
 	huge = request(HUGE, "", &head, &huge_len);
 	world_init(&w, AF_INET, 3, "workers: 1");
 	world_add(&w, "web", 3, "diff-class: http|deadlines: { skew: 60s, linger: 60s }");
-	snprintf(options, sizeof(options), "diff-class: http|deadlines: { skew: %dms, linger: 60s }",
-		 SKEW);
+	snprintf(options, sizeof(options), "diff-class: http|deadlines: { skew: %dms, linger: 60s }", SKEW);
 	world_add(&w, "skewed", 3, options);
 	world_add(&w, "hasty", 3, "diff-class: http|deadlines: { skew: 60s, linger: 500ms }");
 	world_start(&w);
