@@ -103,7 +103,8 @@ half_open() { (($(in_ns g ss -Htn state syn-recv | wc -l) == $1)); }
   not on_wire 'src host 10.0.2.2 and tcp and ip[6:2] & 0x1fff = 0 and ip[6:2] & 0x2000 != 0'
 }
 
-# A host behind a router with a link of 1300 bytes, on the gateway's interface eth-m: 10.0.9.2, fd00:0:0:9::2.
+# A host behind a router with a way to it of 1300 bytes, on the gateway's interface eth-m: 10.0.9.2, fd00:0:0:9::2. The link takes more:
+# one of 1300 would also lose what the host sends, now and then.
 far_host() {
   _namespace_add m
   _namespace_add f
@@ -119,12 +120,14 @@ END
   ip -n "${RDDR_T}m" -batch - <<-END
 	addr add 10.0.8.2/24 dev eth-g
 	addr add fd00:0:0:8::2/64 dev eth-g nodad
-	addr add 10.0.9.1/24 dev eth-f
-	addr add fd00:0:0:9::1/64 dev eth-f nodad
+	addr add 10.0.9.1/24 dev eth-f noprefixroute
+	addr add fd00:0:0:9::1/64 dev eth-f nodad noprefixroute
 	link set eth-g up
-	link set eth-f mtu 1300 up
+	link set eth-f up
 	route add default via 10.0.8.1
 	route add default via fd00:0:0:8::1
+	route add 10.0.9.0/24 dev eth-f mtu lock 1300
+	route add fd00:0:0:9::/64 dev eth-f mtu lock 1300
 END
   ip -n "${RDDR_T}f" -batch - <<-END
 	addr add 10.0.9.2/24 dev eth0
