@@ -127,14 +127,14 @@ check_sysctls() {
 	while IFS=$TAB read -r key value why; do
 		found=1
 		name="$key is $(sysctl_get "$key")"
-		if [[ $key == */src_valid_mark ]]; then
+		if [[ ${key##*/} == @(src_valid_mark|accept_source_route|seg6_enabled|rpl_seg_enabled) ]]; then
 			problem sysctls "$name" "$why" "sysctl -w $key=$value"
 		else
 			warning sysctls "$name" "$why" "sysctl -w $key=$value"
 		fi
 		can_fix fix_sysctl "$key" "$value"
 	done < <(sysctl_needs "${WANTED[@]}")
-	((found)) || ok sysctls "forwarding is on, and no check of source addresses is in the way"
+	((found)) || ok sysctls "forwarding is on, no check of source addresses is in the way, and senders do not choose the way"
 }
 
 # --- packet filters --------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ restore_sysctl() {
 }
 
 # sysctl_needs IF...: lines KEY<tab>VALUE<tab>WHY for every sysctl that does not let steered traffic, or what is
-# forwarded beside it, through.
+# forwarded beside it, through, or lets a client choose a way past RDDR.
 sysctl_needs() {
 	local interface key
 	for interface; do
@@ -181,6 +181,12 @@ sysctl_needs() {
 			printf '%s\t1\t%s\n' "net/ipv4/conf/$interface/forwarding" \
 				"IPv4 that is not steered is not forwarded from $interface"
 		fi
+		for key in ipv4/conf/%/accept_source_route ipv6/conf/%/seg6_enabled ipv6/conf/%/rpl_seg_enabled; do
+			if [[ $(sysctl_get "net/${key/\%/all}") == 1 && $(sysctl_get "net/${key/\%/"$interface"}") == 1 ]]; then
+				printf '%s\t0\t%s\n' "net/${key/\%/"$interface"}" \
+					"who sends a packet to this host may name a server in it as the next stop, and it goes there past RDDR"
+			fi
+		done
 	done | awk '!seen[$1]++'
 	if [[ $(sysctl_get net/ipv6/conf/all/forwarding) == 0 ]]; then
 		# A host that forwards stops believing router advertisements, unless it is told to go on.

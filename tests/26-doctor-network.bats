@@ -56,6 +56,10 @@ teardown() {
 			| net/ipv4/conf/all/src_valid_mark is 1 | fix
 		sysctl -qw net.ipv4.conf.eth-c.src_valid_mark=1 | problem | sysctls \
 			| net/ipv4/conf/eth-c/src_valid_mark is 1 | fix
+		sysctl -qw net.ipv4.conf.all.accept_source_route=1 net.ipv4.conf.eth-c.accept_source_route=1 | problem \
+			| sysctls | net/ipv4/conf/eth-c/accept_source_route is 1 | fix
+		sysctl -qw net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.eth-c.seg6_enabled=1 | problem \
+			| sysctls | net/ipv6/conf/eth-c/seg6_enabled is 1 | fix
 		sysctl -qw net.ipv4.conf.eth-s0.rp_filter=1 | warning | sysctls \
 			| net/ipv4/conf/eth-s0/rp_filter is 1 | fix
 		sysctl -qw net.ipv4.ip_forward=0 | warning | sysctls | net/ipv4/conf/eth-c/forwarding is 0 | fix
