@@ -405,8 +405,9 @@ _ours() {
 	for name in /sys/fs/bpf/rddr-* "${RDDR_TMP_BASE:-/tmp}"/rddr-*; do
 		[[ -e $name && $(basename "$name" | cut -c6-) =~ $1 ]] && echo "file $name"
 	done
+	# One may have ended since: then it has no environment, and nothing is said of that.
 	for pid in $(pgrep -f -- "$RDDR_BUILD/" || true); do
-		name=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^RDDR_T=//p')
+		name=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^RDDR_T=//p')
 		[[ $name =~ $1 && $pid != "$$" && $pid != "$BASHPID" ]] && echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
 	done
 	return 0
