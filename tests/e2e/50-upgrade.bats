@@ -24,14 +24,16 @@ asked() { counter web80 sessions; }
 	local pid programs
 	pid=$(main_pid)
 	programs=$(rddr-steer list --json | jq -c .programs)
-	spawn short c wrk -t 1 -c 4 -d 12s --timeout 20s -H "Connection: close" http://10.0.2.2/
-	spawn long c wrk -t 1 -c 4 -d 12s --timeout 20s http://10.0.2.2/
+	spawn short c wrk -t 1 -c 4 -d 600s --timeout 20s -H "Connection: close" http://10.0.2.2/
+	spawn long c wrk -t 1 -c 4 -d 600s --timeout 20s http://10.0.2.2/
 	wait_for "traffic" 30 bash -c "(( \$(rddrctl --json counters | jq .services.web80.sessions) > 50 ))"
 	dpkg --install "$DEBS"/next.deb
 	[[ $(main_pid) =~ ^[0-9]+$ && $(main_pid) != "$pid" ]]
 	systemctl --quiet is-active rddrd.service
 	alive short
 	alive long
+	# By which wrk ends in order, and says what it counted.
+	kill -INT "$(pid_of short)" "$(pid_of long)"
 	wait_for "the end of the traffic" 60 bash -c "! kill -0 $(pid_of short) && ! kill -0 $(pid_of long)"
 	all_well short
 	all_well long

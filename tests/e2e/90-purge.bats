@@ -25,7 +25,8 @@ load lib
 	[[ -z $(ls -d /run/rddr* /var/log/rddr* /var/lib/rddr-steer /etc/rddr* 2>/dev/null) ]]
 	[[ -z $(systemctl list-unit-files --plain --no-legend 'rddr*') ]]
 	find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log/journal \
-		-o -path /var/lib/dpkg -o -path /var/cache -o -path /var/lib/systemd -o -path "$LAB" \) -prune -o -print | sort |
+		-o -path /var/lib/dpkg \
+		-o -path /var/lib/apt -o -path /var/cache -o -path /var/lib/systemd -o -path "$LAB" \) -prune -o -print | sort |
 		grep -vxFf /var/tmp/files | grep -vE '^/etc/(passwd|group|shadow|gshadow)-$|^/etc/systemd/system/lab|^/var/log/' >/var/tmp/left || true
 	cat /var/tmp/left
 	[[ ! -s /var/tmp/left ]]

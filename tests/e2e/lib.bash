@@ -66,19 +66,21 @@ steered() { [[ $(ctl --json status | jq -r .steering.state) == attached ]]; }
 # Fails when there is none: 0 would be whoever asks.
 main_pid() { systemctl show -P MainPID rddrd.service | grep -v '^0$'; }
 
-# What attaching could leave changed, as text.
+# What attaching could leave changed, as text. Whether addresses of a real machine's uplink are probed for being another's
+# (accept_dad) is its network manager's, which sets it when the link comes up.
 host_snapshot() {
 	local interface
 	ip rule
 	ip -6 rule
 	ip route show table all | sort
 	ip -6 route show table all | sort
-	tc qdisc show
+	tc qdisc show | sort
 	for interface in $(ip -o link show | awk -F'[:@] *' '{ print $2 }'); do
 		tc filter show dev "$interface" ingress
 		tc filter show dev "$interface" egress
 	done
-	grep -rs --exclude=stable_secret . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward | sort
+	grep -rs --exclude=stable_secret . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward |
+		grep -v '/conf/eth0/accept_dad:' | sort
 	find /sys/fs/bpf ! -name '*.debug' -printf '%p %M %u:%g\n' | sort
 	grep ' bpf ' /proc/self/mounts
 	nft list ruleset 2>/dev/null || true
