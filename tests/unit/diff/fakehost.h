@@ -91,7 +91,7 @@ static inline void fake_append(struct fake_out *out, const void *data, size_t le
 {
 	if (len == 0)
 		return;
-	if (out->room - out->len < len) {
+	if (!out->data || out->room - out->len < len) {
 		out->room = (out->len + len) * 2;
 		out->data = realloc(out->data, out->room);
 		if (!out->data)

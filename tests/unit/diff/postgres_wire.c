@@ -18,24 +18,23 @@ static void a_message_is_a_type_a_length_and_a_body(void **state)
 {
 	static const struct {
 		const char *what, *bytes;
-		size_t len;
+		size_t len, whole, body;
 		enum pg_read read;
-		size_t whole, body;
 		bool complete;
 	} cases[] = {
-		{"nothing", "", 0, PG_READ_MORE, 0, 0, false},
-		{"a part of the header", "Z\0\0\0", 4, PG_READ_MORE, 0, 0, false},
-		{"no body", "1\0\0\0\4", 5, PG_READ_OK, 5, 0, true},
-		{"a body", "Z\0\0\0\5I", 6, PG_READ_OK, 6, 1, true},
-		{"a body that is to come", "Z\0\0\0\5", 5, PG_READ_OK, 6, 0, false},
-		{"a part of it", "Z\0\0\0\7II", 7, PG_READ_OK, 8, 2, false},
-		{"something behind it", "Z\0\0\0\5IZ\0", 8, PG_READ_OK, 6, 1, true},
-		{"a length that does not count itself", "Z\0\0\0\3", 5, PG_READ_BAD, 0, 0, false},
-		{"no length", "Z\0\0\0\0", 5, PG_READ_BAD, 0, 0, false},
-		{"a negative one", "Z\377\377\377\377", 5, PG_READ_BAD, 0, 0, false},
-		{"the smallest", "Z\200\0\0\0", 5, PG_READ_BAD, 0, 0, false},
-		{"more than a server takes", "Z\100\0\0\0", 5, PG_READ_BAD, 0, 0, false},
-		{"as much as it takes", "Z\77\377\377\377", 5, PG_READ_OK, 0x40000000, 0, false},
+		{"nothing", "", 0, 0, 0, PG_READ_MORE, false},
+		{"a part of the header", "Z\0\0\0", 4, 0, 0, PG_READ_MORE, false},
+		{"no body", "1\0\0\0\4", 5, 5, 0, PG_READ_OK, true},
+		{"a body", "Z\0\0\0\5I", 6, 6, 1, PG_READ_OK, true},
+		{"a body that is to come", "Z\0\0\0\5", 5, 6, 0, PG_READ_OK, false},
+		{"a part of it", "Z\0\0\0\7II", 7, 8, 2, PG_READ_OK, false},
+		{"something behind it", "Z\0\0\0\5IZ\0", 8, 6, 1, PG_READ_OK, true},
+		{"a length that does not count itself", "Z\0\0\0\3", 5, 0, 0, PG_READ_BAD, false},
+		{"no length", "Z\0\0\0\0", 5, 0, 0, PG_READ_BAD, false},
+		{"a negative one", "Z\377\377\377\377", 5, 0, 0, PG_READ_BAD, false},
+		{"the smallest", "Z\200\0\0\0", 5, 0, 0, PG_READ_BAD, false},
+		{"more than a server takes", "Z\100\0\0\0", 5, 0, 0, PG_READ_BAD, false},
+		{"as much as it takes", "Z\77\377\377\377", 5, 0x40000000, 0, PG_READ_OK, false},
 	};
 
 	(void)state;
