@@ -13,7 +13,7 @@ setup() {
 teardown() { topology_down; }
 
 @test "pools of ten, ten requests at a time in any order: every write arrives once, and every answer where it belongs" {
-	local n=$((${RDDR_OUTGOING_REQUESTS:-2000} / RDDR_LOAD_SCALE))
+	local n=$((${RDDR_OUTGOING_REQUESTS:-10000} / RDDR_LOAD_SCALE))
 	config
 	begin
 	run drive 1 "$n" 10

@@ -11,7 +11,7 @@ setup() { outgoing_up; }
 teardown() { topology_down; }
 
 @test "pools of ten, ten requests at a time in any order: every write arrives once, and every answer where it belongs" {
-	local n=$((${RDDR_OUTGOING_REQUESTS:-1000} / RDDR_LOAD_SCALE))
+	local n=$((${RDDR_OUTGOING_REQUESTS:-10000} / RDDR_LOAD_SCALE))
 	config
 	begin
 	apps
