@@ -38,13 +38,20 @@ struct play {
 	struct fake_out said[3], asked, heard;
 };
 
+static const char *said_by(const struct example *e, unsigned i)
+{
+	const char *text = e->in[i] ? e->in[i] : e->in[0];
+
+	return text ? text : "";
+}
+
 static void begin(struct play *p, const struct example *e)
 {
 	*p = (struct play){0};
 	if (pg_begin(&p->s, &rddr_diff_plugin, 3, e->filter, e->params) != 0)
 		fail_msg("%s: it does not begin", e->what);
 	for (unsigned i = 0; i < 3; i++) {
-		const char *text = e->in[i] ? e->in[i] : e->in[0];
+		const char *text = said_by(e, i);
 		size_t len = strlen(text);
 		bool ends = len && text[len - 1] == '$';
 		char *copy = strdup(text);
@@ -57,7 +64,7 @@ static void begin(struct play *p, const struct example *e)
 	}
 	pg_login(&p->s, p->said);
 	for (unsigned i = 0; i < 3; i++) {
-		const char *text = e->in[i] ? e->in[i] : e->in[0];
+		const char *text = said_by(e, i);
 
 		if (*text && text[strlen(text) - 1] == '$')
 			p->s.in[i].end = RDDR_END_ENDED;
