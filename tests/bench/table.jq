@@ -13,7 +13,7 @@ def titles: [["keepalive", "1 KiB answers, 64 connections kept alive"], ["connec
 	["tls", "TLS 1.3: 1 KiB answers, 64 connections kept alive"], ["tls-body", "TLS 1.3: 1 MiB answers, 16 connections kept alive"],
 	["tls-new", "TLS 1.3: 1 KiB answers, a whole handshake each, 64 at a time"],
 	["tokens", "HTTP, three instances: tokens in the table; each request has three words like tokens, one of which is one"]];
-def order: ["direct", "haproxy", "haproxy-http", "nginx", "rddr-1", "rddr-2", "rddr-3", "rddr-failover", "rddr-http-1", "rddr-http-3", "haproxy-tls", "rddr-tls-1", "rddr-tls-3", "tokens-0", "tokens-1000", "tokens-100000"];
+def order: ["direct", "haproxy", "haproxy-http", "nginx", "rddr-1", "rddr-2", "rddr-3", "rddr-failover", "rddr-admission", "rddr-http-1", "rddr-http-3", "haproxy-tls", "rddr-tls-1", "rddr-tls-3", "tokens-0", "tokens-1000", "tokens-100000"];
 .results as $all
 | (titles[] | .[0] as $w | select($all[$w]) | $all[$w] as $t
    | "", .[1],
