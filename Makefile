@@ -163,6 +163,7 @@ $(BUILD)/tests/tools/dial: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: $(LIBRARY)
 $(BUILD)/tests/tools/steer-listener: TOOL_LIBS := $(LIBS_STEER)
 $(BUILD)/tests/tools/pg-pipeline: TOOL_LIBS := -lpq
+$(BUILD)/tests/tools/tls-updates: TOOL_LIBS := -lssl -lcrypto
 OTHERS := program abi
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c)) $(OTHERS:%=$(BUILD)/tests/tools/rddr-steer-%)
 $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o

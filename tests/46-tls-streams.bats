@@ -145,3 +145,55 @@ rss_kib() { awk '/^Pss:/ { print $2 }' "/proc/$(pid_of rddrd)/smaps_rollup"; }
 	[[ $RDDR_LOAD_SCALE != 1 ]] || (((after - before) / n < 200))
 	[[ $(counter lines denied) == 0 ]]
 }
+
+# echo_config: the instances say what they hear, in clear.
+echo_config() {
+	local i
+	for i in 0 1; do
+		spawn "echo-$i" "s$i" socat "TCP-LISTEN:7001,bind=$(server4 "$i"),fork,reuseaddr" EXEC:cat
+		wait_tcp "s$i" "$(server4 "$i")" 7001
+	done
+	cat >"$RDDR_TMP/rddr.yaml" <<-END
+		workers: 1
+		evidence: { file: $RDDR_TMP/evidence.jsonl }
+		services:
+		  lines:
+		    listen: 10.0.1.1:7000
+		    tls:
+		      lone: { certificates: { chain: $PKI/shop.pem, key: $PKI/shop.key } }
+		    instances:
+		      - { name: one, chainer: directed, remote: "10.0.2.2:7001" }
+		      - { name: two, chainer: directed, remote: "10.0.3.2:7001" }
+		    deadlines: { connect: 10s, skew: 30s, idle: 60s }
+	END
+}
+updates() { in_ns c timeout 200 "$RDDR_BUILD/tests/tools/tls-updates" 10.0.1.1 7000 "$@"; }
+
+@test "keys change while records are stuck half-way: every client hears its own bytes, and all of them" {
+	local seed total=$((3000000 / RDDR_LOAD_SCALE))
+	in_ns g sysctl -qw net.ipv4.tcp_wmem='4096 16384 32768'
+	echo_config
+	start_rddrd "$RDDR_TMP/rddr.yaml"
+	for seed in 1 2 3; do
+		spawn "updates-$seed" - bash -c "$(declare -f updates in_ns); updates echo $((seed * 7)) $total"
+	done
+	for seed in 1 2 3; do
+		gone() { ! alive "updates-$seed"; }
+		wait_for "the end of client $seed" 200 gone
+		log_of "updates-$seed"
+		[[ $(log_of "updates-$seed") == "echoed $total" ]]
+	done
+	[[ $(counter lines tls_broken) == 0 && $(counter lines denied) == 0 ]]
+}
+
+@test "a client that only changes its keys, and says nothing, is cut off" {
+	echo_config
+	start_rddrd "$RDDR_TMP/rddr.yaml"
+	run updates flood 1000000
+	[[ $output == "ended after "* ]]
+	wait_for "the session's end" 20 no_sessions
+	[[ $(counter lines tls_broken) == 1 ]]
+	# Somebody else is served.
+	run updates echo 5 10000
+	[[ $output == "echoed 10000" ]]
+}

@@ -290,7 +290,6 @@ size_t rddr_endpoint_flush(struct endpoint *ep)
 			ep->passed += (uint64_t)sent;
 			ep->sent_at = rddr_loop_now(loop_of(ep));
 			total += (size_t)sent;
-			/* A record that was begun before may hold more than the parts do now. */
 			ep->writable = (size_t)sent >= bytes;
 			if (ep->securing)
 				sent_in_clear(ep, (size_t)sent);

@@ -20,6 +20,7 @@ static void free_end(struct endpoint *ep)
 	if (!ep->tls)
 		return;
 	SSL_free(ep->tls->ssl);
+	free(ep->tls->held);
 	free(ep->tls->why);
 	free(ep->tls);
 	ep->tls = NULL;
@@ -78,8 +79,9 @@ static int tls_open(struct endpoint *ep)
 		return -ENOMEM;
 	ERR_clear_error();
 	ep->tls = tls;
+	tls->fd = ep->fd;
 	tls->ssl = SSL_new(ep->tls_conf->context->ctx);
-	if (!tls->ssl || SSL_set_fd(tls->ssl, ep->fd) != 1 || SSL_set_app_data(tls->ssl, ep) != 1)
+	if (!tls->ssl || rddr_tls_bio_use(tls) < 0 || SSL_set_app_data(tls->ssl, ep) != 1)
 		r = -ENOMEM;
 	else if (ep->tls_conf->dials)
 		r = begin_dialled(ep);
@@ -93,11 +95,21 @@ static int tls_shake(struct endpoint *ep)
 	struct tls_end *tls = ep->tls;
 	struct metrics_set *metrics = ep->session->service->metrics;
 
-	ERR_clear_error();
-	errno = 0;
-	int r = SSL_do_handshake(tls->ssl), error = errno;
+	int r = rddr_tls_flush(tls), error = -r;
 
+	if (r == -EAGAIN)
+		return r;
+	ERR_clear_error();
+	if (r == 0) {
+		errno = 0;
+		r = SSL_do_handshake(tls->ssl);
+		error = errno;
+	}
+	/* What we have said last is to be with the peer: it may wait for that. */
+	if (r == 1 && rddr_tls_flush(tls) == -EAGAIN)
+		return -EAGAIN;
 	if (r == 1) {
+		tls->agreed = true;
 		rddr_metrics_count(metrics, METRIC_tls_handshakes);
 		if (SSL_session_reused(tls->ssl))
 			rddr_metrics_count(metrics, METRIC_tls_resumed);
@@ -146,6 +158,8 @@ static ssize_t outcome(struct endpoint *ep, int result, int error, int awaited)
 		return 0;
 	case SSL_ERROR_SYSCALL:
 		tls->dead = true;
+		if (tls->messages > TLS_MESSAGES_MAX)
+			rddr_metrics_count(metrics, METRIC_tls_broken);
 		return error ? -error : -ECONNRESET;
 	default:
 		tls->dead = true;
@@ -157,12 +171,19 @@ static ssize_t outcome(struct endpoint *ep, int result, int error, int awaited)
 
 static ssize_t tls_recv(struct endpoint *ep, void *buf, size_t len)
 {
+	struct tls_end *tls = ep->tls;
 	size_t n;
 
+	/* Only an answer of TLS's own: an error of it is found by reading. */
+	if (tls->held && !tls->taken)
+		rddr_tls_flush(tls);
 	ERR_clear_error();
 	errno = 0;
-	int r = SSL_read_ex(ep->tls->ssl, buf, len, &n), error = errno;
-	return r == 1 ? (ssize_t)n : outcome(ep, r, error, SSL_ERROR_WANT_READ);
+	int r = SSL_read_ex(tls->ssl, buf, len, &n), error = errno;
+	if (r != 1)
+		return outcome(ep, r, error, SSL_ERROR_WANT_READ);
+	tls->messages = 0;
+	return (ssize_t)n;
 }
 
 /* Puts the first bytes of the parts together, at most room. Returns how many. */
@@ -183,29 +204,50 @@ static size_t gather(const struct iovec *parts, int n, size_t skip, uint8_t *to,
 }
 
 /* One record's bytes, from the parts where they are or put together. skip: of the first part. */
-static size_t next_record(const struct iovec *parts, int n, size_t skip, size_t retry, const uint8_t **data)
+static size_t next_record(const struct iovec *parts, int n, size_t skip, const uint8_t **data)
 {
 	static _Thread_local uint8_t together[RECORD];
 	size_t first = parts->iov_len - skip;
 
-	*data = together;
-	/* It is encrypted already: OpenSSL only wants to see the same length. The parts may hold less of it by now. */
-	if (retry)
-		return retry;
-	if (first < RECORD && n > 1)
+	if (first < RECORD && n > 1) {
+		*data = together;
 		return gather(parts, n, skip, together, RECORD);
+	}
 	*data = (const uint8_t *)parts->iov_base + skip;
 	return first < RECORD ? first : RECORD;
+}
+
+/* What is held goes first. Bytes of the queue that became a record then are still in its front, and are sent now. */
+static ssize_t send_held(struct tls_end *tls)
+{
+	int r = tls->dead ? -EPIPE : rddr_tls_flush(tls);
+	size_t taken = tls->taken;
+
+	if (r < 0) {
+		tls->dead |= r != -EAGAIN;
+		return r;
+	}
+	tls->taken = 0;
+	return (ssize_t)taken;
 }
 
 static ssize_t tls_send(struct endpoint *ep, const struct iovec *parts, int n)
 {
 	struct tls_end *tls = ep->tls;
-	size_t total = 0, skip = 0;
+	ssize_t held = send_held(tls);
 
-	while (n > 0) {
+	if (held < 0)
+		return held;
+	size_t total = (size_t)held, skip = total;
+	for (;;) {
 		const uint8_t *data;
-		size_t sent, len = next_record(parts, n, skip, tls->retry, &data);
+		size_t sent;
+
+		for (; n > 0 && skip >= parts->iov_len; n--)
+			skip -= parts++->iov_len;
+		if (n <= 0)
+			return (ssize_t)total;
+		size_t len = next_record(parts, n, skip, &data);
 
 		ERR_clear_error();
 		errno = 0;
@@ -215,15 +257,15 @@ static ssize_t tls_send(struct endpoint *ep, const struct iovec *parts, int n)
 
 			if (what == 0) /* no write returns that */
 				what = -EPIPE;
-			tls->retry = what == -EAGAIN ? len : 0;
 			return total && what == -EAGAIN ? (ssize_t)total : what;
 		}
-		tls->retry = 0;
+		if (tls->held) {
+			tls->taken = sent;
+			return total ? (ssize_t)total : -EAGAIN;
+		}
 		total += sent;
-		for (skip += sent; n > 0 && skip >= parts->iov_len; n--)
-			skip -= parts++->iov_len;
+		skip += sent;
 	}
-	return (ssize_t)total;
 }
 
 /* ---- the end ---- */
@@ -231,18 +273,23 @@ static ssize_t tls_send(struct endpoint *ep, const struct iovec *parts, int n)
 /* The socket's half ends too, for whoever looks at that alone. */
 static int tls_end(struct endpoint *ep)
 {
-	ERR_clear_error();
-	errno = 0;
-	int r = SSL_shutdown(ep->tls->ssl), error = errno;
+	struct tls_end *tls = ep->tls;
+	int r = rddr_tls_flush(tls);
 
-	if (r < 0) {
-		ssize_t what = outcome(ep, r, error, SSL_ERROR_WANT_WRITE);
+	if (r < 0)
+		return r;
+	if (!(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)) {
+		ERR_clear_error();
+		errno = 0;
+		r = SSL_shutdown(tls->ssl);
+		ssize_t what = r < 0 ? outcome(ep, r, errno, SSL_ERROR_WANT_WRITE) : 0;
 
-		/* It is only the other side's close_notify that is missing. */
-		if (what == -EAGAIN && !(SSL_get_shutdown(ep->tls->ssl) & SSL_SENT_SHUTDOWN))
-			return -EAGAIN;
-		if (what < 0 && what != -EAGAIN)
+		/* With -EAGAIN it may only be the other side's close_notify that is missing. */
+		if (what < 0 && (what != -EAGAIN || !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)))
 			return (int)what;
+		r = rddr_tls_flush(tls);
+		if (r < 0)
+			return r;
 	}
 	return rddr_transport_tcp.end(ep);
 }
@@ -267,8 +314,11 @@ static int tls_error(struct endpoint *ep)
 
 static void tls_moved(struct endpoint *ep)
 {
-	if (ep->tls)
-		SSL_set_app_data(ep->tls->ssl, ep);
+	if (!ep->tls)
+		return;
+	SSL_set_app_data(ep->tls->ssl, ep);
+	/* The queue that the record was of did not come along. */
+	ep->tls->dead |= ep->tls->taken != 0;
 }
 
 const struct transport rddr_transport_tls = {

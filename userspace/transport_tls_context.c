@@ -242,6 +242,19 @@ static int set_dialling(const struct config *config, const struct service *servi
 	return 0;
 }
 
+/* Of OpenSSL's: each message that is read or written. */
+static void on_message(int written, int version, int type, const void *message, size_t len, SSL *ssl, void *ctx)
+{
+	struct endpoint *ep = SSL_get_app_data(ssl);
+
+	(void)version;
+	(void)message;
+	(void)len;
+	(void)ctx;
+	if (!written && type == SSL3_RT_HANDSHAKE && ep && ep->tls && ep->tls->agreed)
+		ep->tls->messages++;
+}
+
 static int fill(const struct config *config, const struct service *service, const struct tls_conf *conf,
 		struct tls_context *context)
 {
@@ -254,10 +267,12 @@ static int fill(const struct config *config, const struct service *service, cons
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_PRIORITIZE_CHACHA);
 	/* With AUTO_RETRY, wanting to read means that the socket is drained, also behind a record without data. */
-	SSL_CTX_set_mode(ctx, SSL_MODE_AUTO_RETRY | SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(ctx, SSL_MODE_AUTO_RETRY | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	int r = set_words(config, conf, ctx);
+	SSL_CTX_set_msg_callback(ctx, on_message);
+	int r = rddr_tls_bio_begin();
+	if (r == 0)
+		r = set_words(config, conf, ctx);
 	if (r == 0)
 		r = set_certificates(config, conf, context);
 	if (r == 0 && conf->ca.path)

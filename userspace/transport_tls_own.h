@@ -40,10 +40,28 @@ struct tls_context {
 /* Of an endpoint. */
 struct tls_end {
 	SSL *ssl;
-	size_t retry; /* bytes of a write that has to be tried again with the very same */
-	bool dead;    /* no more calls that speak: it failed */
-	char *why;    /* it failed; owned */
+	int fd; /* the endpoint's, which closes it */
+	/* Encrypted, and not yet taken by the socket: from held_from to held_to. NULL: nothing is. */
+	uint8_t *held;
+	size_t held_from, held_to;
+	size_t taken;	   /* bytes of the queue whose record is among them: sent as soon as it is */
+	unsigned messages; /* of TLS's own, read since there were bytes of the stream */
+	bool agreed;	   /* the handshake is over */
+	bool dead;	   /* no more calls that speak: it failed */
+	char *why;	   /* it failed; owned */
 };
+
+/* ---- transport_tls_bio.c ---- */
+
+/* KeyUpdates and tickets in a row. A peer that sends more keeps a worker busy, and says nothing. */
+#define TLS_MESSAGES_MAX 64
+
+/* Before the first end. Main thread. 0 or -ENOMEM. */
+int rddr_tls_bio_begin(void);
+/* Gives tls->ssl its way to tls->fd; tls has to stay where it is. 0 or -ENOMEM. */
+int rddr_tls_bio_use(struct tls_end *tls);
+/* Sends what is held. 0: nothing is any more; -EAGAIN; -errno: the connection is torn. */
+int rddr_tls_flush(struct tls_end *tls);
 
 /* ---- transport_tls_files.c: main thread ---- */
 
