@@ -60,9 +60,12 @@ void rddr_chainer_cancel(struct dial *dial)
 
 void rddr_chainer_give_up(struct dial *dial)
 {
-	/* Where the chainer has other hosts it notes who failed; there is no time for another attempt. */
+	/*
+	 * Where the chainer has other hosts it notes who failed; there is no time for another attempt. One that had
+	 * only what others had left of the time has not failed.
+	 */
 	dial->left = 0;
-	if (dial->loop && dial->conf->ops->attempted) {
+	if (dial->loop && dial->conf->ops->attempted && !dial->hosts_failed) {
 		drop_attempt(dial);
 		dial->conf->ops->attempted(dial, DIAL_TIMED_OUT);
 	}
@@ -125,8 +128,12 @@ static enum dial_outcome outcome_of(enum stage stage, int error)
 
 static enum dial_outcome failed(struct dial *dial, enum stage stage, int error)
 {
+	enum dial_outcome outcome = outcome_of(stage, error);
+
 	dial->error = error;
-	return outcome_of(stage, error);
+	/* connect() itself says so: nothing was sent, and nobody has answered. */
+	dial->unroutable = stage == STAGE_CONNECT && outcome == DIAL_UNREACHABLE;
+	return outcome;
 }
 
 /* What an attempt binds to. */

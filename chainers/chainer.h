@@ -143,6 +143,7 @@ struct dial {
 	uint16_t left;	      /* attempts left */
 	uint16_t lap_left;    /* hosts of this lap that were not looked at yet */
 	uint32_t useless;     /* a bit for each host that another attempt need not try */
+	bool unroutable;      /* the last attempt: this host's own routing table led nowhere */
 	enum dial_outcome last;
 	int last_error;
 };

@@ -84,7 +84,7 @@ static void note_failure(struct dial *dial, enum dial_outcome outcome)
 
 	dial->last = outcome;
 	dial->last_error = dial->error;
-	if (rddr_dial_outcome_is_local(outcome)) {
+	if (rddr_dial_outcome_is_local(outcome) || dial->unroutable) {
 		/* Says nothing of the server; and what failed here will fail here again. */
 		dial->useless |= 1u << dial->host;
 		if (outcome == DIAL_NOT_PERMITTED || (outcome == DIAL_FAILED && dial->error != EAFNOSUPPORT))

@@ -172,6 +172,34 @@ servers() {
 	[[ -z $(down) && $(counter shop dial_no_port) == 1 && $(counter shop hosts_failed) == 0 ]]
 }
 
+@test "a route that leads nowhere is this host's own, and marks nobody" {
+	start_nginx 1 --page "server 1"
+	in_ns g ip route add unreachable 10.9.9.1
+	in_ns g ip route add prohibit 10.9.9.2
+	with_hosts "" 10.9.9.1:80 10.9.9.2:80 10.0.3.2:80
+	[[ $(get) == "server 1" ]]
+	[[ -z $(down) && $(counter shop hosts_failed) == 0 ]]
+}
+
+@test "a host that had only the rest of the session's time is not marked" {
+	start_nginx 0 --page "server 0"
+	start_nginx 1 --page "server 1"
+	in_ns s0 nft -f - <<-END
+		table ip filter { chain input { type filter hook input priority 0; tcp dport 80 drop; }; }
+	END
+	in_ns s1 nft -f - <<-END
+		table ip filter { chain input { type filter hook input priority 0; tcp dport 80 drop; }; }
+	END
+	# The first has its whole time; for the second there is not as much left.
+	with_hosts "host-timeout: 2s" 10.0.2.2:80 10.0.3.2:80
+	sed -i 's/deadlines: {[^}]*}/deadlines: { connect: 3s }/' "$RDDR_TMP/rddr.yaml"
+	grep -q "connect: 3s" "$RDDR_TMP/rddr.yaml"
+	ctl reload
+	run get
+	[[ $status != 0 ]]
+	[[ $(down) == 10.0.2.2:80 && $(counter shop hosts_failed) == 1 ]]
+}
+
 @test "under concurrent sessions a dead first host costs each at most one attempt, and later ones none" {
 	local n=$((200 / RDDR_LOAD_SCALE))
 	start_nginx 1 --page "server 1"
