@@ -38,7 +38,7 @@ static int create(const struct rddr_diff_create *args, void **state)
 	const struct pg_params *params = args->params;
 	struct pg_session *s;
 
-	/* Nobody else knows how many instances there are. */
+	/* A host that does not know check_params has not asked. */
 	if (params->n_tokens && params->tokens[0].n != args->instances)
 		return -EINVAL;
 	s = calloc(1, sizeof(*s) + args->instances * sizeof(s->instance[0]));
@@ -219,6 +219,7 @@ const struct rddr_diff_plugin rddr_diff_plugin = {
 	.name = "postgres",
 	.validate_params = rddr_pg_params_read,
 	.free_params = rddr_pg_params_free,
+	.check_params = rddr_pg_params_check,
 	.create = create,
 	.destroy = destroy,
 	.diff_traffic = diff_traffic,

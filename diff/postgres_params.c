@@ -238,6 +238,17 @@ void rddr_pg_params_free(void *p)
 	free(params);
 }
 
+int rddr_pg_params_check(const void *p, const struct rddr_diff_service *service, char *err, size_t errlen)
+{
+	const struct pg_params *params = p;
+
+	if (!params->n_tokens || params->tokens[0].n == service->instances)
+		return 0;
+	snprintf(err, errlen, "diff-params.tokens.0: has %u strings, and %s has %u instances", params->tokens[0].n,
+		 service->name, service->instances);
+	return -EINVAL;
+}
+
 bool rddr_pg_params_ignores_setting(const struct pg_params *params, struct slice name)
 {
 	for (unsigned i = 0; params->ignored_settings && params->ignored_settings[i]; i++) {

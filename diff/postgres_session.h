@@ -183,6 +183,7 @@ static inline enum rddr_verdict rddr_pg_moved(const struct pg_call *call)
 
 int rddr_pg_params_read(const char *json, void **out, char *err, size_t errlen);
 void rddr_pg_params_free(void *params);
+int rddr_pg_params_check(const void *params, const struct rddr_diff_service *service, char *err, size_t errlen);
 bool rddr_pg_params_ignores_setting(const struct pg_params *params, struct slice name);
 
 /* ---- queues, in postgres_apart.c ---- */

@@ -387,6 +387,15 @@ struct rddr_opening_result {
 					       none. Terminated; empty: there is none */
 };
 
+/* What of a service its diff-params may have to fit. */
+struct rddr_diff_service {
+	size_t size;
+	const char *name;
+	enum rddr_direction direction;
+	unsigned instances;
+	bool do_filter; /* instances 0 and 1 are the filter pair */
+};
+
 struct rddr_diff_plugin {
 	/* These three are checked by the loader before anything is called and keep their places for ever. */
 	uint32_t abi;  /* RDDR_DIFF_ABI */
@@ -435,6 +444,13 @@ struct rddr_diff_plugin {
 	 * nothing.
 	 */
 	enum rddr_opens (*opening)(const struct rddr_opening *opening, struct rddr_opening_result *result);
+
+	/*
+	 * Whether what validate_params made of diff-params fits the service: a list that has to have one item for each
+	 * instance has as many. Called right after it. 0, or -EINVAL with a message that names the path of the wrong
+	 * key in err; then free_params is called as ever. Main thread. NULL: it fits.
+	 */
+	int (*check_params)(const void *params, const struct rddr_diff_service *service, char *err, size_t errlen);
 };
 
 /* What the shared object exports, also when it is compiled with hidden visibility, or in C++. */

@@ -64,6 +64,28 @@ static void on_service_free(struct service *service)
 		free(l); /* the plugin stays loaded; there is no memory to unload it with */
 }
 
+/* Reads the service's diff-params and has them held against it. 0, or an error with the message in err. */
+static int read_params(struct service *service, char *err, size_t errlen)
+{
+	const struct rddr_diff_plugin *ops = service->ops;
+	const struct rddr_diff_service fits = {
+		.size = sizeof(fits),
+		.name = service->name,
+		.direction = service->direction,
+		.instances = service->n_instances,
+		.do_filter = service->filter,
+	};
+	int r = 0;
+
+	if (ops->validate_params) {
+		r = ops->validate_params(service->diff_params, &service->params, err, errlen);
+	} else if (strcmp(service->diff_params, "{}") != 0) {
+		snprintf(err, errlen, "%s takes no parameters", ops->name);
+		r = -EINVAL;
+	}
+	return r == 0 && ops->check_params ? ops->check_params(service->params, &fits, err, errlen) : r;
+}
+
 static int bind_service(struct config *config, struct service *service, const char *plugin_dir)
 {
 	char err[512] = "";
@@ -74,12 +96,7 @@ static int bind_service(struct config *config, struct service *service, const ch
 	if (r < 0)
 		return rddr_config_complain(config, service->diff_class_mark, key, "%s", err);
 	service->ops = rddr_plugin_ops(service->plugin);
-	if (service->ops->validate_params)
-		r = service->ops->validate_params(service->diff_params, &service->params, err, sizeof(err));
-	else if (strcmp(service->diff_params, "{}") != 0) {
-		snprintf(err, sizeof(err), "%s takes no parameters", service->ops->name);
-		r = -EINVAL;
-	}
+	r = read_params(service, err, sizeof(err));
 	if (r < 0)
 		return rddr_config_complain(config, service->diff_params_mark, key, "%s", err);
 	service->metrics = rddr_metrics_set(service->name);

@@ -117,12 +117,30 @@ static void parameters_are_ignored_by_name(void **state)
 	rddr_pg_params_free(p);
 }
 
+static void tokens_have_to_be_as_many_as_instances(void **state)
+{
+	struct rddr_diff_service service = {.size = sizeof(service), .name = "db", .instances = 2};
+	struct pg_params *p = read_params("{\"tokens\": [[\"a\", \"b\"], [\"c\", \"d\"]]}");
+	char err[200] = "";
+
+	(void)state;
+	assert_int_equal(rddr_pg_params_check(p, &service, err, sizeof(err)), 0);
+	service.instances = 3;
+	assert_int_equal(rddr_pg_params_check(p, &service, err, sizeof(err)), -EINVAL);
+	assert_string_equal(err, "diff-params.tokens.0: has 2 strings, and db has 3 instances");
+	rddr_pg_params_free(p);
+	p = read_params("{}");
+	assert_int_equal(rddr_pg_params_check(p, &service, err, sizeof(err)), 0);
+	rddr_pg_params_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wrong_key_is_named_by_its_path),
 		cmocka_unit_test(defaults_are_what_the_manual_says),
 		cmocka_unit_test(parameters_are_ignored_by_name),
+		cmocka_unit_test(tokens_have_to_be_as_many_as_instances),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
