@@ -434,21 +434,32 @@ bool child_is_sanitized(const struct child *c)
 	return found;
 }
 
-size_t child_rss_kb(const struct child *c)
+/* A line of the child's status, in KiB. */
+static size_t status_kb(const struct child *c, const char *name)
 {
 	char path[64], line[256];
-	size_t kb = 0;
+	size_t kb = 0, len = strlen(name);
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)c->pid);
 	FILE *f = fopen(path, "re");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "VmRSS:", 6))
-			kb = strtoul(line + 6, NULL, 10);
+		if (!strncmp(line, name, len))
+			kb = strtoul(line + len, NULL, 10);
 	}
 	fclose(f);
 	assert_true(kb > 0);
 	return kb;
+}
+
+size_t child_rss_kb(const struct child *c)
+{
+	return status_kb(c, "VmRSS:");
+}
+
+size_t child_peak_kb(const struct child *c)
+{
+	return status_kb(c, "VmHWM:");
 }
 
 static size_t count_fds(const struct child *c)

@@ -82,6 +82,8 @@ json_object *child_evidence(struct child *c, size_t n, json_object **list);
 /* Whether it was built with a sanitizer, whose memory is not the daemon's. */
 bool child_is_sanitized(const struct child *c);
 size_t child_rss_kb(const struct child *c);
+/* The most that it ever was. */
+size_t child_peak_kb(const struct child *c);
 /*
  * How many descriptors it has open, once that rests: the control's last clients may not have left it yet. Waits until
  * there are no more than most.
