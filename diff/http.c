@@ -22,4 +22,5 @@ const struct rddr_diff_plugin rddr_diff_plugin = {
 	.render_denial = rddr_http_render_denial,
 	.alpn = "http/1.1",
 	.opening = rddr_http_opening,
+	.check_params = rddr_http_check_params,
 };

@@ -14,8 +14,9 @@
 
 /* The values of one header in all instances. */
 struct field {
-	struct slice name;   /* of the header */
-	struct slice cookie; /* of Set-Cookie: the cookie's name */
+	struct slice name;		  /* of the header */
+	struct slice cookie;		  /* of Set-Cookie: the cookie's name, as the client sees it */
+	const struct cookie_names *names; /* of a cookie that has other names elsewhere */
 	const struct http_header *in[RDDR_MAX_INSTANCES];
 };
 
@@ -65,9 +66,23 @@ static struct slice cookie_of(const struct http_header *header)
 	return slice_cut(header->value, 0, equals ? (size_t)(equals - header->value.data) : header->value.len);
 }
 
-static bool same_field(const struct http_header *a, const struct http_header *b)
+/* Whether a header is the field in instance i. */
+static bool is_field(const struct field *f, unsigned i, const struct http_header *of, const struct http_header *header)
 {
-	return a->kind == b->kind && slice_equal_nocase(a->name, b->name) && slice_equal(cookie_of(a), cookie_of(b));
+	if (of->kind != header->kind || !slice_equal_nocase(of->name, header->name))
+		return false;
+	return slice_equal(f->names ? f->names->of[i] : f->cookie, cookie_of(header));
+}
+
+/* The field that a header of instance i's is. */
+static struct field field_of(const struct comparison *c, unsigned i, const struct http_header *header)
+{
+	struct field f = {.name = header->name, .cookie = cookie_of(header)};
+
+	f.names = f.cookie.len ? rddr_rules_names(c->h->rules, i, f.cookie) : NULL;
+	if (f.names)
+		f.cookie = f.names->of[0];
+	return f;
 }
 
 /* ---- the usual case ---- */
@@ -88,6 +103,9 @@ static bool same_heads(const struct http_head *a, const struct http_head *b)
 
 static bool all_same(const struct comparison *c)
 {
+	/* What is called alike may be another cookie. */
+	if (rddr_rules_renames(c->h->rules) && c->heads[0]->first[HTTP_SET_COOKIE])
+		return false;
 	for (unsigned i = 1; i < c->h->n; i++) {
 		if (present(c, i) && !same_heads(c->heads[0], c->heads[i]))
 			return false;
@@ -193,13 +211,49 @@ static enum rddr_verdict compare_texts(const struct comparison *c, const struct 
 }
 
 /* Of a Set-Cookie, what follows the name and '=', to the first attribute. */
-static struct slice cookie_value(const struct http_header *header, struct slice cookie)
+static struct slice cookie_value(const struct http_header *header)
 {
-	size_t from = cookie.len < header->value.len ? cookie.len + 1 : cookie.len;
+	size_t name = cookie_of(header).len, from = name < header->value.len ? name + 1 : name;
 	struct slice rest = slice_cut(header->value, from, SIZE_MAX);
 	const uint8_t *end = rest.len ? memchr(rest.data, ';', rest.len) : NULL;
 
 	return slice_cut(rest, 0, end ? (size_t)(end - rest.data) : rest.len);
+}
+
+static bool has_value(const struct http_header *header)
+{
+	return header->value.len > cookie_of(header).len;
+}
+
+/* One that is a name alone, where others are not, or has a value where others are; n: all are alike. */
+static unsigned odd_form(const struct comparison *c, const struct field *f, unsigned *other)
+{
+	*other = c->h->n;
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (!f->in[i])
+			continue;
+		if (*other == c->h->n)
+			*other = i;
+		if (has_value(f->in[i]) != has_value(f->in[*other]))
+			return i;
+	}
+	return c->h->n;
+}
+
+/* The attributes of cookies whose values are each instance's own. */
+static enum rddr_verdict compare_attributes(const struct comparison *c, const struct field *f,
+					    const struct slice values[])
+{
+	struct slice rests[RDDR_MAX_INSTANCES] = {0};
+	unsigned other, odd = odd_form(c, f, &other);
+
+	if (odd < c->h->n)
+		return differ(c, f, odd, other, "only one of them has an equals sign");
+	for (unsigned i = 0; i < c->h->n; i++) {
+		if (f->in[i] && has_value(f->in[i]))
+			rests[i] = slice_cut(f->in[i]->value, cookie_of(f->in[i]).len + 1 + values[i].len, SIZE_MAX);
+	}
+	return compare_texts(c, f, rests);
 }
 
 static const struct field_rule *rule_of(const struct comparison *c, const struct field *f)
@@ -218,21 +272,28 @@ static enum rddr_verdict take_declared(const struct comparison *c, const struct 
 
 	for (unsigned i = 0; i < c->h->n; i++) {
 		if (f->in[i])
-			values[i] = f->cookie.len ? cookie_value(f->in[i], f->cookie) : f->in[i]->value;
+			values[i] = f->cookie.len ? cookie_value(f->in[i]) : f->in[i]->value;
 	}
 	rddr_http_note_declared(c->h, rule, values);
 	/* The attributes of a cookie are compared all the same. */
-	if (f->cookie.len) {
-		struct slice rests[RDDR_MAX_INSTANCES] = {0};
-
-		for (unsigned i = 0; i < c->h->n; i++) {
-			if (f->in[i])
-				rests[i] = slice_cut(f->in[i]->value, f->cookie.len + 1 + values[i].len, SIZE_MAX);
-		}
-		if (compare_texts(c, f, rests) == RDDR_DIVERGE)
-			return RDDR_DIVERGE;
-	}
+	if (f->cookie.len && compare_attributes(c, f, values) == RDDR_DIVERGE)
+		return RDDR_DIVERGE;
 	return bounded(c, f, rule);
+}
+
+/* The field that instance first has, and another has not. */
+static enum rddr_verdict missing(const struct comparison *c, const struct field *f, unsigned lacks, unsigned first)
+{
+	char why[160];
+	struct slice a, b;
+
+	if (!f->names)
+		return differ(c, f, lacks, first, "is missing");
+	a = f->names->of[lacks];
+	b = f->names->of[first];
+	snprintf(why, sizeof(why), "\"%.*s\" is missing, where the other has \"%.*s\"", (int)(a.len < 48 ? a.len : 48),
+		 (const char *)a.data, (int)(b.len < 48 ? b.len : 48), (const char *)b.data);
+	return differ(c, f, lacks, first, why);
 }
 
 static enum rddr_verdict compare_field(const struct comparison *c, const struct field *f, bool everywhere,
@@ -250,11 +311,13 @@ static enum rddr_verdict compare_field(const struct comparison *c, const struct 
 		return bounded(c, f, rule);
 	}
 	if (!everywhere)
-		return differ(c, f, lacks, first, "is missing");
+		return missing(c, f, lacks, first);
 	for (unsigned i = 0; i < c->h->n; i++) {
 		if (!f->in[i])
 			continue;
 		texts[i] = f->in[i]->value;
+		if (f->names)
+			texts[i] = slice_cut(texts[i], f->names->of[i].len, SIZE_MAX);
 		same &= slice_equal(texts[i], texts[first]);
 	}
 	if (rule && (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE))
@@ -265,12 +328,13 @@ static enum rddr_verdict compare_field(const struct comparison *c, const struct 
 /* ---- all fields ---- */
 
 /* The counterpart in instance i that was not seen yet; of one name they come in their order. */
-static const struct http_header *counterpart(struct comparison *c, unsigned i, const struct http_header *header)
+static const struct http_header *counterpart(struct comparison *c, const struct field *f, unsigned i,
+					     const struct http_header *header)
 {
 	const struct http_head *head = c->heads[i];
 
 	for (unsigned at = 0; at < head->n; at++) {
-		if (!rddr_http_bit(c->seen[i], at) && same_field(&head->headers[at], header)) {
+		if (!rddr_http_bit(c->seen[i], at) && is_field(f, i, header, &head->headers[at])) {
 			BITS_SET(c->seen[i], at);
 			return &head->headers[at];
 		}
@@ -335,7 +399,7 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 
 	for (unsigned at = 0; at < head->n; at++) {
 		const struct http_header *header = &head->headers[at];
-		struct field f = {.name = header->name, .cookie = cookie_of(header)};
+		struct field f = field_of(c, i, header);
 		bool everywhere = true;
 		unsigned lacks = 0;
 
@@ -346,7 +410,7 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 		for (unsigned k = 0; k < c->h->n; k++) {
 			if (k == i || !present(c, k))
 				continue;
-			f.in[k] = k > i ? counterpart(c, k, header) : NULL;
+			f.in[k] = k > i ? counterpart(c, &f, k, header) : NULL;
 			if (!f.in[k] && everywhere) {
 				everywhere = false;
 				lacks = k;

@@ -25,10 +25,21 @@ void rddr_http_free_params(void *params)
 	rddr_rules_free(&rules);
 }
 
+int rddr_http_check_params(const void *params, const struct rddr_diff_service *service, char *err, size_t errlen)
+{
+	return rddr_rules_check(params, service, err, errlen);
+}
+
 int rddr_http_create(const struct rddr_diff_create *args, bool json, void **state)
 {
+	const struct rddr_diff_service service = {
+		.name = args->service, .direction = args->direction, .instances = args->instances};
+	char err[200];
 	struct http *h;
 
+	/* A host that does not know check_params has not asked. */
+	if (rddr_rules_check(args->params, &service, err, sizeof(err)) < 0)
+		return -EINVAL;
 	h = calloc(1, sizeof(*h) + args->instances * sizeof(h->streams[0]));
 	if (!h)
 		return -ENOMEM;

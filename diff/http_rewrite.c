@@ -3,8 +3,8 @@
  * http_rewrite.c - what of a request each instance has to be told in its own way.
  *
  * Tokens are looked for in the target, in the values of headers, and in bodies of a kind that people and programs write
- * text in. Besides, instances are asked for answers without a coding, WebSockets are opened
- * without compression, and nobody is offered HTTP/2.
+ * text in. Cookies that instances call by other names are renamed. Besides, instances are asked for answers without a
+ * coding, WebSockets are opened without compression, and nobody is offered HTTP/2.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -86,6 +86,12 @@ static bool all_of_length(const struct http *h, const struct slice values[], siz
 	return true;
 }
 
+/* Short tokens, and names, may stand for long ones: what comes of a request is bounded, too. */
+static bool is_full(const struct http *h)
+{
+	return h->edits.own.len > h->n * h->settings->max_body;
+}
+
 static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])
 {
 	struct search *s = ctx;
@@ -96,8 +102,7 @@ static void on_token(void *ctx, size_t offset, size_t len, const struct slice va
 		s->kept++;
 		return;
 	}
-	/* Short tokens may stand for long ones: what comes of a request is bounded, too. */
-	e->too_many |= e->own.len > s->h->n * s->h->settings->max_body;
+	e->too_many |= is_full(s->h);
 	edit = e->too_many ? NULL : add(e, s->text + offset, len);
 	if (!edit) {
 		s->failed = true;
@@ -142,6 +147,50 @@ static bool is_searched(const struct http_header *header)
 	return true;
 }
 
+static int rename_cookie(struct search *s, const struct cookie_names *names, struct slice name)
+{
+	struct edits *e = &s->h->edits;
+	struct edit *edit;
+
+	e->too_many |= is_full(s->h);
+	edit = e->too_many ? NULL : add(e, (size_t)(name.data - s->base), name.len);
+	s->failed |= !edit;
+	for (unsigned i = 0; i < s->h->n && !s->failed; i++) {
+		s->failed = rddr_backlog_put(&e->own, names->of[i].data, names->of[i].len) < 0;
+		edit->own_len[i] = (uint32_t)names->of[i].len;
+	}
+	return outcome(s);
+}
+
+/* Its cookies by the names that instances have for them; what lies between the names is searched. */
+static int edit_cookies(struct search *s, struct tokens *tokens, struct slice cookies)
+{
+	size_t from = 0;
+	int r = 0;
+
+	for (size_t at = 0, len; at < cookies.len && r == 0; at += len + 1) {
+		const uint8_t *begin = cookies.data + at, *end = memchr(begin, ';', cookies.len - at);
+		const struct cookie_names *names;
+		struct slice name;
+
+		len = end ? (size_t)(end - begin) : cookies.len - at;
+		name = rddr_http_cookie_name((struct slice){begin, len});
+		names = rddr_rules_names(s->h->rules, 0, name);
+		if (!names)
+			continue;
+		r = search(s, tokens, slice_cut(cookies, from, (size_t)(name.data - cookies.data) - from));
+		if (r == 0)
+			r = rename_cookie(s, names, name);
+		from = (size_t)(name.data - cookies.data) + name.len;
+	}
+	return r == 0 ? search(s, tokens, slice_cut(cookies, from, SIZE_MAX)) : r;
+}
+
+static bool is_renamed(const struct http *h, const struct http_header *header)
+{
+	return rddr_rules_renames(h->rules) && slice_equal_nocase(header->name, slice_of("Cookie"));
+}
+
 static int edit_header(struct search *s, struct tokens *tokens, struct slice bytes, const struct http_head *head,
 		       const struct http_header *header)
 {
@@ -178,6 +227,8 @@ static int edit_header(struct search *s, struct tokens *tokens, struct slice byt
 		e->length = e->n;
 		return 0;
 	default:
+		if (is_renamed(h, header))
+			return edit_cookies(s, tokens, header->value);
 		return is_searched(header) ? search(s, tokens, header->value) : 0;
 	}
 }
@@ -204,8 +255,8 @@ static int correct_length(struct http *h, uint64_t length)
 /* Whether there can be anything to do at all. */
 static bool nothing_to_do(const struct http *h, const struct http_head *head, const struct tokens *tokens)
 {
-	return !tokens && !h->proxy_cut && !head->first[HTTP_ACCEPT_ENCODING] && !head->upgrade &&
-	       !h->request.said_continue && !h->settings->correlate[0];
+	return !tokens && !rddr_rules_renames(h->rules) && !h->proxy_cut && !head->first[HTTP_ACCEPT_ENCODING] &&
+	       !head->upgrade && !h->request.said_continue && !h->settings->correlate[0];
 }
 
 /* Behind the last header. */
@@ -254,8 +305,7 @@ const char *rddr_http_edits_failed(int error)
 {
 	if (error == -EIO)
 		return "no random number to correlate it with";
-	return error == -E2BIG ? "the values of its tokens come to more than max-body"
-			       : "no memory to translate it with";
+	return error == -E2BIG ? "its tokens and cookies come to more than max-body" : "no memory to translate it with";
 }
 
 int rddr_http_find_more(struct http *h, struct slice piece, bool more, bool same_length, size_t *decided)

@@ -194,6 +194,20 @@ struct http {
 	struct answer_stream streams[]; /* n */
 };
 
+/* The name in a cookie, which is a name, '=' and a value, without the white space that servers and browsers take off.
+ */
+static inline struct slice rddr_http_cookie_name(struct slice cookie)
+{
+	const uint8_t *equals = cookie.len ? memchr(cookie.data, '=', cookie.len) : NULL;
+	size_t from = 0, to = equals ? (size_t)(equals - cookie.data) : cookie.len;
+
+	while (from < to && (cookie.data[from] == ' ' || cookie.data[from] == '\t'))
+		from++;
+	while (to > from && (cookie.data[to - 1] == ' ' || cookie.data[to - 1] == '\t'))
+		to--;
+	return slice_cut(cookie, from, to - from);
+}
+
 static inline bool rddr_http_present(const struct rddr_view *view)
 {
 	return view->end != RDDR_END_ABSENT;
@@ -398,6 +412,7 @@ uint32_t rddr_http_alone_body(struct http *h, const struct body_view payloads[],
 
 int rddr_http_validate(const char *json, void **params, char *err, size_t errlen);
 void rddr_http_free_params(void *params);
+int rddr_http_check_params(const void *params, const struct rddr_diff_service *service, char *err, size_t errlen);
 int rddr_http_create(const struct rddr_diff_create *args, bool json, void **state);
 void rddr_http_destroy(void *state);
 enum rddr_verdict rddr_http_diff_traffic(void *state, const struct rddr_view views[], unsigned n,

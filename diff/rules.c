@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * rules.c - what the rules say of a header, a cookie, a place in a JSON document. rules_read.c reads them, rules_line.c
- * applies the patterns for lines.
+ * applies the patterns for lines, rules_cookies.c knows what instances call a cookie.
  */
 #include "rules.h"
 
 #include <stdlib.h>
 
 #include "rules_own.h"
+
+const struct rules_settings rddr_rules_defaults = {
+	.token_min = 8,
+	.token_ttl = 30 * 60,
+	.token_max = 100000,
+	.noise_ttl = 10 * 60,
+	.noise_max = 10000,
+	.max_head = (size_t)64 << 10,
+	.max_body = (size_t)1 << 20,
+	.max_field = 4096,
+	.max_decoded_ratio = 100,
+};
 
 #define BY_DEFAULT(its_form)                                                                                           \
 	{                                                                                                              \
@@ -168,6 +180,7 @@ void rddr_rules_free(struct rules **rules)
 	free_names(&r->only);
 	for (size_t i = 0; i < r->n; i++) {
 		free((void *)r->list[i].field.text);
+		free_names(&r->list[i].names);
 		free_pointer(&r->list[i].pointer);
 		pcre2_code_free(r->list[i].pattern);
 	}
@@ -175,6 +188,7 @@ void rddr_rules_free(struct rules **rules)
 	for (size_t i = 0; i < r->unordered_n; i++)
 		free_pointer(&r->unordered[i]);
 	free(r->unordered);
+	free(r->renamed);
 	free(r);
 	*rules = NULL;
 }

@@ -8,6 +8,7 @@
  *	  fields:
  *	    - { header: ETag, action: translate }
  *	    - { cookie: session, action: token }             # the value that Set-Cookie gives it
+ *	    - { cookie: [PHPSESSID, PHPSESSID, connect.sid], action: token }   # what each instance calls it
  *	    - { pointer: "/items/STAR/id", action: ignore }  # STAR: write *, any one key or item
  *	    - { line: 'name="csrf" value="([^"]+)"', action: token }  # PCRE2; the group, or the whole match
  *	  unordered: [/tags]                       # JSON arrays whose items may come in any order
@@ -28,6 +29,7 @@
 #define RDDR_RULES_H
 
 #include "header_form.h"
+#include "rddr_diff.h"
 #include "slice.h"
 
 enum rule_action {
@@ -58,7 +60,8 @@ enum rules_encoding {
 /* What one rule says. */
 struct field_rule {
 	enum rule_action action;
-	const char *text; /* the header, cookie, pointer or pattern as it was written; for log and evidence */
+	const char *text; /* the header, cookie (of several names, instance 0's), pointer or pattern as it was written;
+			     for log and evidence */
 	/* Of a header that is ignored by default; FORM_ANY: somebody asked for it to be ignored. */
 	enum header_form form;
 };
@@ -88,6 +91,9 @@ struct rules;
 int rddr_rules_parse(const char *json, struct rules **out, char *err, size_t errlen);
 void rddr_rules_free(struct rules **rules);
 
+/* Whether rules fit the service: 0, or -EINVAL with a message as above. */
+int rddr_rules_check(const struct rules *rules, const struct rddr_diff_service *service, char *err, size_t errlen);
+
 const struct rules_settings *rddr_rules_settings(const struct rules *rules);
 
 /*
@@ -97,8 +103,22 @@ const struct rules_settings *rddr_rules_settings(const struct rules *rules);
  */
 const struct field_rule *rddr_rules_header(const struct rules *rules, struct slice name);
 
-/* The same for the value that Set-Cookie gives to the cookie of that name (case matters). */
+/* The same for the value that Set-Cookie gives to the cookie of that name (case matters); the name is instance 0's. */
 const struct field_rule *rddr_rules_cookie(const struct rules *rules, struct slice name);
+
+/*
+ * A cookie of which not all instances have the same name. of[0] is instance 0's name, and what the client sees; of[i]
+ * is what instance i means by it. All of these together only exchange names: at no instance do two have the same.
+ */
+struct cookie_names {
+	struct slice of[RDDR_MAX_INSTANCES];
+};
+
+/* Whether there are such cookies. */
+bool rddr_rules_renames(const struct rules *rules);
+
+/* The one that the instance calls by that name (case matters); NULL: it is called so everywhere. */
+const struct cookie_names *rddr_rules_names(const struct rules *rules, unsigned instance, struct slice name);
 
 /*
  * The same for a value in a JSON document. path holds the keys that lead to it, without escapes, and the numbers of

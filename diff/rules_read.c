@@ -19,18 +19,6 @@
 #define KIB	     UINT64_C(1024)
 #define MIB	     (1024 * KIB)
 
-const struct rules_settings rddr_rules_defaults = {
-	.token_min = 8,
-	.token_ttl = 30 * 60,
-	.token_max = 100000,
-	.noise_ttl = 10 * 60,
-	.noise_max = 10000,
-	.max_head = 64 * KIB,
-	.max_body = MIB,
-	.max_field = 4096,
-	.max_decoded_ratio = 100,
-};
-
 struct reader {
 	struct rules *rules;
 	char *err;
@@ -249,43 +237,39 @@ static const char *text_of(struct reader *r, json_object *value, size_t most, co
 	return json_object_get_string(value);
 }
 
-/* RFC 9110, section 5.1: a token. An asterisk may stand at its end. */
+/* RFC 9110, section 5.1: a token, here without asterisks. One may stand at its end. */
 static bool is_name(const char *text, bool asterisk)
 {
-	static const char marks[] = "!#$%&'+-.^_`|~";
-	size_t len = strlen(text);
+	struct slice name = slice_of(text);
 
-	if (asterisk && len > 1 && text[len - 1] == '*')
-		len--;
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i], low = (char)(c | 0x20);
-
-		if (!(c >= '0' && c <= '9') && !(low >= 'a' && low <= 'z') && !strchr(marks, c))
-			return false;
-	}
-	return true;
+	if (asterisk && name.len > 1 && text[name.len - 1] == '*')
+		name.len--;
+	return rddr_http_is_token(name) && !memchr(text, '*', name.len);
 }
 
-static bool read_names(struct reader *r, json_object *value, struct name_list *list)
+/* of: "header", of which there may be beginnings, or "cookie". */
+static bool read_names(struct reader *r, json_object *value, const char *of, size_t most, struct name_list *list)
 {
+	char what[24];
 	size_t n;
 
-	if (!wants_type(r, value, json_type_array, "a list of header names"))
-		return false;
+	snprintf(what, sizeof(what), "a %s name", of);
+	if (!json_object_is_type(value, json_type_array))
+		return fail(r, "%s: must be a list of %s names", shown(value), of);
 	n = json_object_array_length(value);
-	if (n > MOST_RULES)
-		return fail(r, "must have at most %d names", MOST_RULES);
+	if (n > most)
+		return fail(r, "must have at most %zu names", most);
 	list->names = calloc(n + 1, sizeof(*list->names));
 	if (!list->names)
 		return no_memory(r);
 	for (size_t i = 0; i < n; i++) {
 		size_t before = enter(r, NULL, i);
-		const char *text = text_of(r, json_object_array_get_idx(value, i), 256, "a header name");
+		const char *text = text_of(r, json_object_array_get_idx(value, i), 256, what);
 
 		if (!text)
 			return false;
-		if (!is_name(text, true))
-			return fail(r, "\"%s\" is no header name", text);
+		if (!is_name(text, *of == 'h'))
+			return fail(r, "\"%s\" is no %s name", text, of);
 		list->names[i] = strdup(text);
 		if (!list->names[i])
 			return no_memory(r);
@@ -373,6 +357,14 @@ static bool read_selector(struct reader *r, json_object *value, enum selector se
 
 	if (rule->field.text)
 		return fail(r, "only one of header, cookie, pointer and line can name a field");
+	/* What each instance calls it. */
+	if (selector == SELECT_COOKIE && json_object_is_type(value, json_type_array)) {
+		if (!read_names(r, value, "cookie", RDDR_MAX_INSTANCES, &rule->names))
+			return false;
+		if (rule->names.n == 0)
+			return fail(r, "must have one name for each instance");
+		value = json_object_array_get_idx(value, 0);
+	}
 	/* The empty pointer is the whole document. */
 	if (selector == SELECT_POINTER && json_object_is_type(value, json_type_string) &&
 	    json_object_get_string_len(value) == 0)
@@ -428,6 +420,7 @@ static bool read_rule(struct reader *r, json_object *object, struct rule *rule)
 static bool read_fields(struct reader *r, json_object *value)
 {
 	struct rules *rules = r->rules;
+	char why[200];
 	size_t n;
 
 	if (!wants_type(r, value, json_type_array, "a list"))
@@ -444,9 +437,11 @@ static bool read_fields(struct reader *r, json_object *value)
 
 		if (!read_rule(r, json_object_array_get_idx(value, i), &rules->list[i]))
 			return false;
+		if (!rddr_rules_names_apart(rules, i, why, sizeof(why)))
+			return fail(r, "%s", why);
 		leave(r, before);
 	}
-	return true;
+	return rddr_rules_rename(rules) == 0 || no_memory(r);
 }
 
 static bool read_unordered(struct reader *r, json_object *value)
@@ -513,10 +508,10 @@ static bool read_key(struct reader *r, const char *key, json_object *value)
 	if (a)
 		return take_amount(r, a, value);
 	if (strcmp(key, "ignore-headers") == 0)
-		return read_names(r, value, &rules->ignore);
+		return read_names(r, value, "header", MOST_RULES, &rules->ignore);
 	if (strcmp(key, "only-headers") == 0) {
 		rules->has_only = true;
-		return read_names(r, value, &rules->only);
+		return read_names(r, value, "header", MOST_RULES, &rules->only);
 	}
 	if (strcmp(key, "fields") == 0)
 		return read_fields(r, value);

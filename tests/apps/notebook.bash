@@ -21,6 +21,17 @@ notebooks() {
 	for port in 7001 7002 7003; do await_node "notebook-$port" 127.0.0.1 "$port"; done
 }
 
+# The same, but that the third calls its cookie VARIANT.
+VARIANT=JSESSIONID
+notebooks_apart() {
+	local port
+	for port in 7001 7002; do begin_node "notebook-$port" login/server.js 127.0.0.1 "$port"; done
+	begin_node notebook-7003 login/server.js 127.0.0.1 7003 "" "$VARIANT"
+	for port in 7001 7002 7003; do await_node "notebook-$port" 127.0.0.1 "$port"; done
+}
+# names ACTION: a rule for the cookie.
+names() { printf '{ cookie: [connect.sid, connect.sid, %s], action: %s }' "$VARIANT" "$1"; }
+
 # Half of a short list of links to notes is the notes' own names.
 with_pair() { rddr < <(service notes 7000 $'diff-class: http\nfilter: true\nnoise: { share: 50% }' 7001 7002 7003); }
 with_fields() { rddr < <(service notes 7000 $'diff-class: http\n'"$FIELDS" 7001 7002 7003); }

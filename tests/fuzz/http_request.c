@@ -2,7 +2,8 @@
 /*
  * Says anything to the class http. What reaches the instances has to be the same however it arrives, the same for all
  * of them, what was said (but for what is left out by design), and something that llhttp at its strictest takes too.
- * The first byte is the size of the pieces. Every request is answered at once.
+ * The first byte is the size of the pieces, and whether instance 1 calls a cookie by another name. What is renamed
+ * there, renamed once more, is what was said. Every request is answered at once.
  */
 #include <llhttp.h>
 
@@ -10,6 +11,8 @@
 #include "http_session.h"
 
 enum { N = 2 };
+
+#define NAMES "{\"fields\":[{\"cookie\":[\"sid\",\"JSID\"],\"action\":\"token\"}]}"
 
 static int create(const struct rddr_diff_create *args, void **state)
 {
@@ -90,27 +93,48 @@ static void check_with_llhttp(const struct fake_out *out)
 	}
 }
 
+/* The two names are exchanged, so that twice is once back. */
+static void rename_back(const struct fake_out *renamed, const struct fake_out *said)
+{
+	static struct rddr_session s;
+
+	need(fake_begin(&s, &plugin, N, false, NAMES) == 0, "begin");
+	/* It may have become longer than a head may be. */
+	if (renamed->len && ask(&s, renamed->data, renamed->len, SIZE_MAX))
+		need(s.out[1].len == said->len && memcmp(s.out[1].data, said->data, said->len) == 0,
+		     "other cookies than before");
+	fake_end(&s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rddr_session whole, pieces;
-	bool good;
+	const char *params;
+	bool good, renames;
 
 	if (size < 2 || size > 60000)
 		return 0;
-	need(fake_begin(&whole, &plugin, N, false, "{}") == 0 && fake_begin(&pieces, &plugin, N, false, "{}") == 0,
+	renames = data[0] & 0x80;
+	params = renames ? NAMES : "{}";
+	need(fake_begin(&whole, &plugin, N, false, params) == 0 && fake_begin(&pieces, &plugin, N, false, params) == 0,
 	     "begin");
 	good = ask(&whole, data + 1, size - 1, SIZE_MAX);
 	need(ask(&pieces, data + 1, size - 1, 1 + data[0] % 64) == good, "rejected in one way of arriving only");
 	for (unsigned i = 0; i < N; i++) {
-		const struct fake_out *a = &whole.out[0], *b = &pieces.out[i];
+		const struct fake_out *a = &whole.out[i], *b = &pieces.out[i];
 
 		/* Of a body that is rejected, more of what was good may have been passed on in pieces. */
 		need(good ? a->len == b->len : a->len <= b->len, "another length");
 		need(a->len == 0 || memcmp(a->data, b->data, a->len) == 0, "other bytes");
-		need(whole.out[i].len == a->len, "not the same for all");
+		need(renames || whole.out[0].len == a->len, "not the same for all");
+		need(renames || a->len == 0 || memcmp(whole.out[0].data, a->data, a->len) == 0, "not the same for all");
 	}
+	if (renames && good)
+		rename_back(&whole.out[1], &whole.out[0]);
+	if (renames && pieces.out[1].len)
+		check_with_llhttp(&pieces.out[1]);
 	if (pieces.out[0].len)
 		check_with_llhttp(&pieces.out[0]);
 	fake_end(&whole);

@@ -3,13 +3,16 @@
  * Lets three instances answer anything to a request. What goes out has to be one answer that any client reads the same
  * way, the verdict the same however the answers arrive, and what goes out too, but for where chunks begin.
  *
- * The first byte is the method and the version of the request, and whether there is a filter pair; the second the size
+ * The first byte is the method and the version of the request, whether there is a filter pair, and whether instance 2
+ * calls a cookie by another name; the second the size
  * of the pieces. Then comes a program that writes the streams: for all, for one alone.
  */
 #include "../unit/diff/fakehost.h"
 #include "http_session.h"
 
 enum { N = 3, MOST = 8192 };
+
+#define NAMES "{\"fields\":[{\"cookie\":[\"a\",\"a\",\"b\"],\"action\":\"compare\"}]}"
 
 static int create(const struct rddr_diff_create *args, void **state)
 {
@@ -31,7 +34,7 @@ static const struct rddr_diff_plugin plugin = {
 
 struct input {
 	const char *request;
-	bool filter;
+	bool filter, renames;
 	uint8_t bytes[N][MOST];
 	size_t len[N];
 	enum rddr_end_state end[N];
@@ -143,7 +146,7 @@ static bool run(const struct input *in, size_t piece, struct heard *h)
 	bool fits;
 
 	memset(h, 0, offsetof(struct heard, bytes));
-	need(fake_begin(&s, &plugin, N, in->filter, "{}") == 0, "begin");
+	need(fake_begin(&s, &plugin, N, in->filter, in->renames ? NAMES : "{}") == 0, "begin");
 	fake_set(&s.in[FAKE_LONE], in->request, strlen(in->request), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	need(fake_modify(&s), "a good request is rejected");
@@ -178,7 +181,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(in.len, 0, sizeof(in.len));
 	memset(in.end, 0, sizeof(in.end));
-	in.request = requests[(data[0] & 0x7f) % (sizeof(requests) / sizeof(requests[0]))];
+	in.request = requests[(data[0] & 0x3f) % (sizeof(requests) / sizeof(requests[0]))];
+	in.renames = data[0] & 0x40;
 	in.filter = data[0] & 0x80;
 	write_streams(&in, data + 2, data + size);
 	fits = run(&in, 0, &whole);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A notebook behind a login: session cookies, a CSRF token in every form, redirects to addresses that nobody can guess. Each instance makes its own.
-// node server.js ADDRESS PORT [KEEP-ALIVE-MILLISECONDS]
+// node server.js ADDRESS PORT [KEEP-ALIVE-MILLISECONDS [COOKIE]]: the cookie's name, which is connect.sid otherwise.
 'use strict';
 
 const crypto = require('crypto');
@@ -8,7 +8,7 @@ const express = require('express');
 const session = require('express-session');
 const {csrfSync} = require('csrf-sync');
 
-const [address, port, keepAlive] = process.argv.slice(2);
+const [address, port, keepAlive, cookie = 'connect.sid'] = process.argv.slice(2);
 
 // user1, user2 and so on are people, too.
 const known = (user, password) => /^(ann|bob|user[0-9]+)$/.test(user) && password === 'password of ' + user;
@@ -40,7 +40,7 @@ ${fields}
 const app = express();
 app.disable('x-powered-by');
 app.use(express.urlencoded({extended: false}), express.json());
-app.use(session({secret: crypto.randomBytes(16).toString('hex'), resave: false, saveUninitialized: false, cookie: {httpOnly: true}}));
+app.use(session({name: cookie, secret: crypto.randomBytes(16).toString('hex'), resave: false, saveUninitialized: false, cookie: {httpOnly: true}}));
 
 app.get('/', (req, res) => {
 	if (req.session.user)
@@ -110,7 +110,7 @@ app.post('/notes/:id/remove', (req, res) => {
 	res.redirect(303, '/notes');
 });
 
-app.post('/logout', (req, res, next) => req.session.destroy(error => error ? next(error) : res.clearCookie('connect.sid').redirect(303, '/')));
+app.post('/logout', (req, res, next) => req.session.destroy(error => error ? next(error) : res.clearCookie(cookie).redirect(303, '/')));
 
 app.use((error, req, res, next) => {	// express knows it by its four arguments
 	res.status(error.code === 'EBADCSRFTOKEN' ? 403 : 500).send(page('No', '<p>This form is not from here.</p>'));
