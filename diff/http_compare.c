@@ -3,7 +3,8 @@
  * http_compare.c - heads compared: names without their case, headers in any order but for those of one name.
  *
  * Mostly all heads are the same, and that is all that is looked at. Where they are not, each of instance 0's headers is
- * held against its counterparts, and what is left over in another is a difference, unless it is ignored.
+ * held against its counterparts, and what is left over in another is a difference, unless it is ignored. What goes out
+ * stands in the order that all have, or else is sorted.
  */
 #include <stdio.h>
 
@@ -27,6 +28,7 @@ struct comparison {
 	struct rddr_diff_result *result;
 	struct head_plan *plan;
 	uint64_t seen[RDDR_MAX_INSTANCES][2]; /* headers that have found their counterpart */
+	size_t passed[RDDR_MAX_INSTANCES]; /* behind the last counterpart, as long as they come in instance 0's order */
 };
 
 bool rddr_http_is_hop(const struct http *h, const struct http_head *head, const struct http_header *header)
@@ -380,6 +382,51 @@ static bool spelled_alike(const struct comparison *c, const struct field *f)
 	return true;
 }
 
+/* Whether everybody has the field, and behind those that were before it. */
+static bool in_order(struct comparison *c, const struct field *f)
+{
+	for (unsigned i = 0; i < c->h->n; i++) {
+		size_t at;
+
+		if (!present(c, i))
+			continue;
+		if (!f->in[i])
+			return false;
+		at = (size_t)(f->in[i] - c->heads[i]->headers);
+		if (at < c->passed[i])
+			return false;
+		c->passed[i] = at + 1;
+	}
+	return true;
+}
+
+/* Which goes out first: below zero, a. A server may want Host at the beginning; those of one name stay as they are. */
+static int sequence(const struct http_header *a, const struct http_header *b)
+{
+	size_t shorter = a->name.len < b->name.len ? a->name.len : b->name.len;
+	int order = (b->kind == HTTP_HOST) - (a->kind == HTTP_HOST);
+
+	if (order == 0)
+		order = strncasecmp((const char *)a->name.data, (const char *)b->name.data, shorter);
+	if (order != 0)
+		return order;
+	if (a->name.len != b->name.len)
+		return a->name.len < b->name.len ? -1 : 1;
+	return slice_order(cookie_of(a), cookie_of(b));
+}
+
+/* An order that not everybody has would be instance 0's to choose. */
+static void sort(const struct http_head *head, struct head_plan *plan)
+{
+	for (unsigned n = 0; n < head->n; n++) {
+		unsigned place = n;
+
+		for (; place > 0 && sequence(&head->headers[plan->order[place - 1]], &head->headers[n]) > 0; place--)
+			plan->order[place] = plan->order[place - 1];
+		plan->order[place] = (uint8_t)n;
+	}
+}
+
 /* A 304 may leave out what describes the body that it does not send; servers differ in that. */
 static bool may_lack(const struct http_head *head, struct slice name)
 {
@@ -428,6 +475,8 @@ static enum rddr_verdict compare_from(struct comparison *c, unsigned i)
 			if (i == 0)
 				leave_out(c, at);
 		}
+		if (i == 0 && !rddr_http_bit(c->plan->dropped, at))
+			c->plan->sorted |= !in_order(c, &f);
 		if (compare_field(c, &f, everywhere, lacks) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
 	}
@@ -476,5 +525,7 @@ enum rddr_verdict rddr_http_compare_heads(struct http *h, const struct rddr_view
 		if (present(&c, i) && compare_from(&c, i) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
 	}
+	if (plan->sorted)
+		sort(heads[0], plan);
 	return RDDR_AGREE;
 }

@@ -87,7 +87,9 @@ int rddr_http_write_head(struct http *h, const struct http_head *head, const str
 		return -ENOMEM;
 	snprintf(status, sizeof(status), "HTTP/1.1 %03u %s\r\n", head->status, rddr_http_reason(head->status));
 	at = put_text(at, status);
-	for (unsigned i = 0; i < head->n; i++) {
+	for (unsigned place = 0; place < head->n; place++) {
+		unsigned i = rddr_http_turn(plan, place);
+
 		if (!rddr_http_is_hop(h, head, &head->headers[i]))
 			at = rddr_http_put_header(at, head, i, plan);
 	}

@@ -128,7 +128,9 @@ static int write_head(struct http *h, const struct http_head *head, const struct
 	at = put(at, head->target);
 	snprintf(text, sizeof(text), " HTTP/1.%u\r\n", head->minor);
 	at = put(at, slice_of(text));
-	for (unsigned i = 0; i < head->n; i++) {
+	for (unsigned place = 0; place < head->n; place++) {
+		unsigned i = rddr_http_turn(plan, place);
+
 		if (!is_left_out(h, head, &head->headers[i]))
 			at = rddr_http_put_header(at, head, i, plan);
 	}

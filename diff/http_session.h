@@ -293,10 +293,18 @@ bool rddr_http_odd_one(const struct rddr_view views[], unsigned n, const uint64_
 /* What of instance 0's head goes out, and how. Zeroed: all of it, as it is, but for a length that stands for no body.
  */
 struct head_plan {
-	uint64_t dropped[2];   /* a bit for each of its headers that does not go out, */
-	uint64_t respelled[2]; /* and for each whose name others spell in another way */
-	bool same_length;      /* every instance has a Content-Length, and the same */
+	uint64_t dropped[2];		 /* a bit for each of its headers that does not go out, */
+	uint64_t respelled[2];		 /* and for each whose name others spell in another way */
+	bool same_length;		 /* every instance has a Content-Length, and the same */
+	bool sorted;			 /* they do not go out in their order, but */
+	uint8_t order[HTTP_HEADERS_MAX]; /* in this one */
 };
+
+/* Which of instance 0's headers has its turn at a place. */
+static inline unsigned rddr_http_turn(const struct head_plan *plan, unsigned place)
+{
+	return plan->sorted ? plan->order[place] : place;
+}
 
 static inline bool rddr_http_bit(const uint64_t bits[2], unsigned i)
 {
