@@ -670,7 +670,7 @@ static void rows_in_any_order_are_the_same_rows(void **state)
 			if (e->where) {
 				fake_append(&p.heard, p.said[0].data + PG_WELCOME, heard);
 				/* The end of the result is not among it. */
-				assert_null(memmem(p.heard.data, heard, "SELECT", heard ? 6 : 1));
+				assert_true(heard == 0 || !memmem(p.heard.data, heard, "SELECT", 6));
 			}
 			/* In instance 0's order. */
 			check(e, &p, agrees, where);
