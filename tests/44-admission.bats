@@ -138,13 +138,14 @@ got_page() { grep -qx "the page" "$RDDR_TMP/$1.log"; }
 }
 
 @test "enforcing: false: the client sees what instance 0 does, and the others are as in any session" {
-	admission_config "{}" $'enforcing: false\ndeadlines: { connect: 2s }'
+	# Whoever waited for the one that is silent would wait longer than curl does.
+	admission_config "{}" $'enforcing: false\ndeadlines: { connect: 60s }'
 	stop_nginx 1
 	silence 2
 	begin
 	fine
-	[[ $(counter web4 admission_adopted) == 1 && $(counter web4 detached) -ge 1 ]]
-	[[ $(counter web4 dial_refused) == 1 && $(counter web4 dial_timed_out) == 1 ]]
+	[[ $(counter web4 admission_adopted) == 1 && $(counter web4 admission_released) == 1 ]]
+	[[ $(counter web4 dial_refused) == 1 ]]
 	stop_nginx 0
 	ends 7
 	[[ $(counter web4 admission_refused) == 1 ]]

@@ -12,6 +12,9 @@
 #include "own.h"
 #include "worker.h"
 
+/* Report mode: how long instance 0's client waits for the others to answer, in ms. */
+#define LAG_MS 100
+
 enum attempt_state {
 	ATTEMPT_HELD,  /* the SYN waits in the queue */
 	ATTEMPT_READY, /* it was released; the connections wait for their session */
@@ -232,17 +235,26 @@ static enum decision decision_of(enum dial_outcome outcome)
 	return decisions[outcome];
 }
 
-/* Under report mode the client sees what instance 0 does. */
+/* Under report mode the client sees what instance 0 does, and waits for no other. */
+static bool is_lagging(const struct attempt *t)
+{
+	return !t->service->enforcing && t->many[0].outcome == DIAL_CONNECTED && t->pending;
+}
+
 static void note(struct attempt *t, struct admitted *m, enum dial_outcome outcome)
 {
+	struct loop *loop = t->admission->worker->loop;
+
 	m->outcome = outcome;
 	t->pending--;
 	if (outcome == DIAL_CONNECTED)
-		rddr_loop_unwatch(t->admission->worker->loop, &m->dial.watch, m->dial.fd);
+		rddr_loop_unwatch(loop, &m->dial.watch, m->dial.fd);
 	else if (!t->decision && (t->service->enforcing || m == t->many))
 		t->decision = decision_of(outcome);
 	if (!t->decision && !t->pending)
 		t->decision = DECISION_RELEASE;
+	if (m == t->many && is_lagging(t))
+		rddr_loop_timer_set(loop, &t->timer, rddr_loop_now(loop) + LAG_MS);
 }
 
 static void on_dialled(struct dial *dial, enum dial_outcome outcome)
@@ -319,6 +331,17 @@ static void conclude(struct attempt *t)
 	end(t);
 }
 
+/* Who has not answered by now the session dials itself. */
+static void go_without(struct attempt *t)
+{
+	for (unsigned i = 1; i < t->service->n_instances; i++) {
+		if (t->many[i].outcome == DIAL_PENDING)
+			rddr_chainer_cancel(&t->many[i].dial);
+	}
+	t->decision = DECISION_RELEASE;
+	conclude(t);
+}
+
 static void give_up_dials(struct attempt *t)
 {
 	for (unsigned i = 0; i < t->service->n_instances && !t->decision; i++) {
@@ -342,7 +365,9 @@ static void on_timer(void *ctx)
 	if (state == ATTEMPT_READY)
 		*find(a, &t->syn.client, &t->syn.destination) = t->next;
 	pthread_mutex_unlock(&a->lock);
-	if (state == ATTEMPT_HELD) {
+	if (state == ATTEMPT_HELD && is_lagging(t)) {
+		go_without(t);
+	} else if (state == ATTEMPT_HELD) {
 		give_up_dials(t);
 	} else if (state == ATTEMPT_READY) {
 		rddr_metrics_count(t->service->metrics, METRIC_admission_unused);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config_forms.h"
+#include "config_tls.h"
 #include "own.h"
 
 /* About a key of a service; in an original file, about the file's own key. */
@@ -60,6 +61,19 @@ static void check_inband(struct reader *r, const struct service *service, const 
 		if (service->direction == RDDR_OUTGOING)
 			fault_instance(r, service, i, "chainer", draft->instance[i],
 				       "inband is for direction: incoming");
+	}
+}
+
+/* A GET in clear would find every server of TLS down. */
+static void check_checks(struct reader *r, const struct service *service, const struct draft *draft)
+{
+	for (unsigned i = 0; i < service->n_instances; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		if (instance->chainer.check.http && instance->tls && instance->tls->start == TLS_START_AT_ONCE)
+			fault_instance(
+				r, service, i, "check", draft->instance[i],
+				"http asks in clear, and the instance has tls: without http, it is connected to");
 	}
 }
 
@@ -319,6 +333,7 @@ void rddr_config_check(struct reader *r)
 		check_filter(r, r->config->services[i], &r->drafts[i]);
 		check_names(r, r->config->services[i], &r->drafts[i]);
 		check_inband(r, r->config->services[i], &r->drafts[i]);
+		check_checks(r, r->config->services[i], &r->drafts[i]);
 		check_families(r, r->config->services[i], &r->drafts[i]);
 	}
 	check_listeners(r);

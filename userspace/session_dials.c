@@ -41,6 +41,8 @@ bool rddr_session_adopt_dial(struct rddr_session *s, struct endpoint *ep, struct
 		.service = s->service->name,
 	};
 
+	if (admitted->outcome == DIAL_PENDING)
+		return false;
 	ep->dial = *was;
 	ep->dial.fd = -1;
 	ep->dial.done = done;

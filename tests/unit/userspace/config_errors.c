@@ -213,6 +213,8 @@ static const struct broken instances[] = {
 	 "services.shop.instances[1].rotate: only with chainer failover"},
 	{SECOND("chainer: failover, hosts: [127.0.0.1:1], down-for: 1ms"), 6, 61,
 	 "services.shop.instances[1].down-for: "},
+	{SECOND("chainer: failover, hosts: [127.0.0.1:1], check: { http: / }, tls: { verify: none }"), 6, 9,
+	 "services.shop.instances[1].check: http asks in clear"},
 	{SECOND("chainer: inband, remote: 127.0.0.1:1"), 6, 35,
 	 "services.shop.instances[1].remote: not with chainer inband"},
 	{SECOND("chainer: directed, hosts: [127.0.0.1:1], remote: 127.0.0.1:1"), 6, 36,
