@@ -118,6 +118,26 @@ asked() { grep -c "query\[A\] $1 " "$RDDR_TMP/queries.log"; }
 	[[ $(counter proxy sessions) == 11 ]]
 }
 
+@test "what another service guards is not reached past it" {
+	gateway
+	cat >>"$RDDR_TMP/rddr.yaml" <<-END
+		  guarded:
+		    intercept: { address: 10.0.3.2, port: 80, interface: eth-c }
+		    diff-class: http
+		    instances: [{ name: live, chainer: transparent }]
+	END
+	ctl reload
+	[[ $(get http://a.test/) == "server 0" ]]
+	for name in b.test 10.0.3.2; do
+		[[ $(status_of "http://$name/") == 502 ]]
+		[[ $(cat "$RDDR_TMP/body") == *"Not reachable"* ]]
+	done
+	[[ $(counter proxy dial_loop) -ge 2 && -z $(access_log 1) ]]
+	# Another port of it is nobody's.
+	[[ $(status_of http://b.test:81/) == 502 ]]
+	[[ $(counter proxy dial_refused) -ge 1 ]]
+}
+
 @test "names: unknown, denied, refused; the next address of several" {
 	gateway
 	[[ $(status_of http://nobody.test/) == 502 ]]

@@ -20,6 +20,7 @@ struct target {
 	bool due;      /* it was named in the call that is under way, or is named again */
 	bool changed;  /* it is another one than before */
 	bool resolved; /* answer holds */
+	bool guarded;  /* there were addresses, and they are other services' */
 	struct resolver_query *query;
 	struct resolver_answer answer;
 };
@@ -102,11 +103,41 @@ static void dial_all(struct rddr_session *s)
 			rddr_session_dial(s, i);
 			continue;
 		}
-		ep->dial.error = EHOSTUNREACH;
-		rddr_session_dialled(s, ep, DIAL_UNRESOLVED);
+		ep->dial.remote = s->target->answer.addresses[0];
+		ep->dial.error = s->target->guarded ? ELOOP : EHOSTUNREACH;
+		rddr_session_dialled(s, ep, s->target->guarded ? DIAL_LOOP : DIAL_UNRESOLVED);
 	}
 	if (s->phase == SESSION_OPEN)
 		rddr_session_arm(s);
+}
+
+/* Another service compares what comes from there; dialled from here it would not be. By whatever interface. */
+static bool is_guarded(const struct rddr_session *s, const struct addr *address)
+{
+	for (size_t i = 0; i < s->config->n_rules; i++) {
+		const struct rule *rule = s->config->rules[i];
+
+		if (rule->service != s->service && rule->service->direction == RDDR_INCOMING &&
+		    (!rule->port || rule->port == rddr_addr_port(address)) &&
+		    rddr_prefix_contains(&rule->destination, address) &&
+		    rddr_prefix_contains(&rule->clients, &s->client))
+			return true;
+	}
+	return false;
+}
+
+static void leave_out_guarded(struct rddr_session *s)
+{
+	struct target *t = s->target;
+	struct resolver_answer *answer = &t->answer;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < answer->n; i++) {
+		if (!is_guarded(s, &answer->addresses[i]))
+			answer->addresses[n++] = answer->addresses[i];
+	}
+	t->guarded = answer->n && !n;
+	answer->n = n;
 }
 
 static void on_answer(void *ctx, const struct resolver_answer *answer)
@@ -117,6 +148,7 @@ static void on_answer(void *ctx, const struct resolver_answer *answer)
 	t->query = NULL;
 	t->resolved = true;
 	t->answer = *answer;
+	leave_out_guarded(s);
 	if (s->phase != SESSION_OPEN)
 		return;
 	dial_all(s);
