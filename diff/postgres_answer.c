@@ -226,10 +226,52 @@ static enum rddr_verdict last_words(struct pg_session *s, struct pg_call *call, 
 	return RDDR_WAIT;
 }
 
+/*
+ * Takes the messages that may come anywhere and are whole, also while others say nothing: an instance that sends one
+ * is not to be taken for one that has answered. What does not fit waits in the view, as long as the others may make
+ * room for it. RDDR_AGREE: there is none, or took.
+ */
+static enum rddr_verdict take_apart(struct pg_session *s, struct pg_call *call, const struct pg_message m[],
+				    bool waiting, bool *took)
+{
+	unsigned full = call->n;
+	bool left = false;
+
+	for (unsigned i = 0; i < call->n; i++) {
+		if (!pg_present(call, i) || !m[i].whole || rddr_pg_kind_of_answer(m[i].type) != PG_APART)
+			continue;
+		left = true;
+		/* Whoever is the first to say it: whether all do is seen when all have spoken. */
+		if (m[i].whole > PG_APART_MOST && !waiting)
+			return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s longer than 64 KiB",
+					    rddr_pg_answer_name(m[i].type));
+		if (!m[i].complete || m[i].whole > PG_APART_MOST) {
+			waiting = true;
+			continue;
+		}
+		if (!rddr_pg_apart_fits(s, i, &m[i])) {
+			full = i;
+			continue;
+		}
+		if (rddr_pg_apart(s, call, i, &m[i]) == PG_APART_DIVERGE)
+			return RDDR_DIVERGE;
+		rddr_pg_take_out(s, call, i, m[i].whole, false);
+		*took = true;
+	}
+	if (*took || !left)
+		return RDDR_AGREE;
+	if (full < call->n && !waiting)
+		return rddr_pg_find(s, call, full, full == 0 && s->n > 1,
+				    "more of %s than can be held that the others have not sent",
+				    rddr_pg_answer_name(m[full].type));
+	return RDDR_WAIT;
+}
+
 /* Looks at what each view begins with. RDDR_AGREE: all have a message, and none of them may come anywhere. */
 static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struct pg_message m[], bool *took)
 {
 	unsigned waiting = 0, ended = call->n, speaking = call->n;
+	enum rddr_verdict verdict;
 
 	for (unsigned i = 0; i < call->n; i++) {
 		if (!pg_present(call, i))
@@ -253,26 +295,10 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 		return rddr_pg_find(s, call, ended, ended == 0 && s->n > 1, "it ended in the middle of a message");
 	if (waiting && ended < call->n && speaking < call->n)
 		return rddr_pg_find(s, call, ended, speaking, "it ended, and the other goes on");
-	if (waiting)
-		return last_words(s, call, m);
-	/* Either all that may come anywhere are taken now, or none: who was first is not to make a difference. */
-	for (unsigned i = 0; i < call->n; i++) {
-		if (pg_present(call, i) && rddr_pg_kind_of_answer(m[i].type) == PG_APART && !m[i].complete &&
-		    m[i].whole <= PG_APART_MOST)
-			return RDDR_WAIT;
-	}
-	for (unsigned i = 0; i < call->n; i++) {
-		if (!pg_present(call, i) || rddr_pg_kind_of_answer(m[i].type) != PG_APART)
-			continue;
-		if (m[i].whole > PG_APART_MOST)
-			return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s longer than 64 KiB",
-					    rddr_pg_answer_name(m[i].type));
-		if (rddr_pg_apart(s, call, i, &m[i]) == PG_APART_DIVERGE)
-			return RDDR_DIVERGE;
-		rddr_pg_take_out(s, call, i, m[i].whole, false);
-		*took = true;
-	}
-	return RDDR_AGREE;
+	verdict = take_apart(s, call, m, waiting > 0, took);
+	if (verdict == RDDR_DIVERGE || *took)
+		return verdict;
+	return waiting ? last_words(s, call, m) : verdict;
 }
 
 /* All begin a message; their types may differ. */

@@ -98,13 +98,18 @@ static int let_out(struct pg_session *s, struct pg_call *call, unsigned kind)
 	}
 }
 
+bool rddr_pg_apart_fits(const struct pg_session *s, unsigned i, const struct pg_message *m)
+{
+	return s->instance[i].apart[queue_of(m->type)].len + m->whole <= PG_APART_MOST;
+}
+
 int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m)
 {
 	unsigned kind = queue_of(m->type);
 	struct pg_queue *q = &s->instance[i].apart[kind];
 	const struct slice whole = slice_cut(pg_rest(call, i), 0, m->whole);
 
-	if (q->len + m->whole > PG_APART_MOST || rddr_pg_queue_put(q, whole) < 0) {
+	if (!rddr_pg_apart_fits(s, i, m) || rddr_pg_queue_put(q, whole) < 0) {
 		rddr_pg_find(s, call, i, i == 0 && s->n > 1,
 			     "more of %s than can be held that the others have not sent", rddr_pg_answer_name(m->type));
 		return PG_APART_DIVERGE;

@@ -48,6 +48,14 @@ void rddr_pg_cancel_forget(struct pg_session *s)
 	s->keyed = false;
 }
 
+bool rddr_pg_cancel_knows(const struct pg_session *s, const uint8_t key[8])
+{
+	uint8_t all[RDDR_MAX_INSTANCES * 8];
+	size_t len = sizeof(all);
+
+	return s->host->table_get(s->keys, key, 8, all, &len) && len == (size_t)8 * s->n;
+}
+
 bool rddr_pg_cancel_pass(struct pg_session *s, const uint8_t key[8])
 {
 	static const uint8_t head[8] = {0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e};

@@ -115,6 +115,21 @@ static void take_packet(struct pg_session *s, struct pg_call *call, unsigned i, 
 	rddr_pg_take_out(s, call, i, len, false);
 }
 
+/* Sends what was made ready for it, behind TLS where it is to be had. */
+static void speak_to_backend(struct pg_session *s)
+{
+	static const uint8_t request[8] = {0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f};
+	struct pg_outgoing *o = s->out;
+	enum rddr_tls tls = s->host->tls(s->handle, RDDR_LONE);
+
+	if (tls == RDDR_TLS_OFFERED || tls == RDDR_TLS_REQUIRED) {
+		o->securing = true;
+		s->host->emit(s->handle, RDDR_LONE, request, sizeof(request));
+		return;
+	}
+	s->host->emit(s->handle, RDDR_LONE, o->startup.bytes, o->startup.len);
+}
+
 static enum rddr_verdict begin_cancel(struct pg_session *s, struct pg_call *call, const struct slice packet[])
 {
 	struct pg_outgoing *o = s->out;
@@ -138,7 +153,9 @@ static enum rddr_verdict begin_cancel(struct pg_session *s, struct pg_call *call
 		return RDDR_AGREE;
 	}
 	memcpy(request + 8, &backend, sizeof(backend));
-	s->host->emit(s->handle, RDDR_LONE, request, sizeof(request));
+	if (rddr_pg_queue_put(&o->startup, (struct slice){request, sizeof(request)}) < 0)
+		return rddr_pg_find(s, call, 0, call->n > 1, "out of memory");
+	speak_to_backend(s);
 	s->host->count(s->handle, RDDR_COUNTED_CANCELS, 1);
 	return RDDR_AGREE;
 }
@@ -155,20 +172,6 @@ static enum rddr_verdict compare_packets(struct pg_session *s, struct pg_call *c
 					    (int)(name.len < 60 ? name.len : 60), (const char *)name.data);
 	}
 	return RDDR_AGREE;
-}
-
-static void speak_to_backend(struct pg_session *s)
-{
-	static const uint8_t request[8] = {0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f};
-	struct pg_outgoing *o = s->out;
-	enum rddr_tls tls = s->host->tls(s->handle, RDDR_LONE);
-
-	if (tls == RDDR_TLS_OFFERED || tls == RDDR_TLS_REQUIRED) {
-		o->securing = true;
-		s->host->emit(s->handle, RDDR_LONE, request, sizeof(request));
-		return;
-	}
-	s->host->emit(s->handle, RDDR_LONE, o->startup.bytes, o->startup.len);
 }
 
 /* What the backend is to be asked for: 3.0, whatever the instances hope for. */
@@ -439,9 +442,9 @@ static bool take_backend(struct pg_session *s, const struct pg_message *m, const
 	case 'S':
 		return in && (o->phase != PG_OUT_ENTER || keep_setting(s, m));
 	case 'K':
-		memcpy(&key, m->body.data, m->body.len == 8 ? 8 : 0);
-		if (!in || m->body.len != 8 || o->phase == PG_OUT_REPLAY)
+		if (!in || m->body.len != sizeof(key) || o->phase == PG_OUT_REPLAY)
 			return false;
+		memcpy(&key, m->body.data, sizeof(key));
 		s->host->mark(s->handle, RDDR_LONE, key);
 		return true;
 	case 'C':
@@ -457,8 +460,8 @@ static bool take_backend(struct pg_session *s, const struct pg_message *m, const
 	}
 }
 
-/* S or N. */
-static enum rddr_modify take_tls(struct pg_session *s, const struct rddr_view *view, struct rddr_modify_result *result)
+enum rddr_modify rddr_pg_enter_tls(struct pg_session *s, const struct rddr_view *view,
+				   struct rddr_modify_result *result)
 {
 	struct pg_outgoing *o = s->out;
 	bool required = s->host->tls(s->handle, RDDR_LONE) == RDDR_TLS_REQUIRED;
@@ -487,7 +490,7 @@ enum rddr_modify rddr_pg_enter_modify(struct pg_session *s, const struct rddr_vi
 	if (!o->begun)
 		return rddr_pg_out_reject(result, "the backend speaks where no server does");
 	if (o->securing)
-		return take_tls(s, view, result);
+		return rddr_pg_enter_tls(s, view, result);
 	enum pg_read read = rddr_pg_read((struct slice){view->data, view->len}, &m);
 
 	if (read == PG_READ_MORE)

@@ -25,47 +25,90 @@ static enum rddr_modify reject(struct rddr_modify_result *result, const char *fm
 
 /* ---- the first packets ---- */
 
+/* A parameter that asks for an extension of the protocol. */
+static bool is_extension(struct slice name)
+{
+	return name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0;
+}
+
+struct extensions {
+	uint32_t n, names; /* how many, and the bytes of their names, each terminated */
+	size_t bytes;	   /* with their values */
+};
+
+/* The next of them; false: there is no more. It is well formed, or nothing is passed on. */
+static bool next_extension(struct pg_cursor *c, struct slice *name, struct slice *value)
+{
+	for (;;) {
+		*name = rddr_pg_take_string(c);
+		if (!name->len)
+			return false;
+		*value = rddr_pg_take_string(c);
+		if (is_extension(*name))
+			return true;
+	}
+}
+
+static struct extensions extensions_of(struct slice packet)
+{
+	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
+	struct extensions found = {0};
+	struct slice name, value;
+
+	while (next_extension(&c, &name, &value)) {
+		found.n++;
+		found.names += (uint32_t)name.len + 1;
+		found.bytes += name.len + 1 + value.len + 1;
+	}
+	return found;
+}
+
+/* Sends instance i the packet as one of 3.0 without extensions: a server that was asked for them would say that it
+ * has none of them, which the client is told by RDDR. */
+static void send_plain(struct pg_session *s, unsigned i, struct slice packet, const struct extensions *unknown)
+{
+	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
+	struct slice name, value;
+	uint8_t head[8];
+	size_t from = 8;
+
+	pg_put32(head, (uint32_t)(packet.len - unknown->bytes));
+	pg_put32(head + 4, PG_PROTOCOL);
+	s->host->segment_own(s->handle, i, head, sizeof(head));
+	while (next_extension(&c, &name, &value)) {
+		size_t at = (size_t)(name.data - packet.data);
+
+		s->host->segment_ref(s->handle, i, from, at - from);
+		from = at + name.len + 1 + value.len + 1;
+	}
+	s->host->segment_ref(s->handle, i, from, packet.len - from);
+}
+
 /*
  * The startup packet asks for a later minor version, or for extensions of the protocol: every server of any version is
- * asked for 3.0, and the client is told so.
+ * asked for 3.0, and the client is told so. In report mode it is instance 0 that answers, whatever it speaks.
  */
 static void negotiate(struct pg_session *s, struct slice packet)
 {
 	struct pg_cursor c = {.left = slice_cut(packet, 8, packet.len - 8)};
-	uint8_t head[13] = {'v'}, version[4];
-	uint32_t unknown = 0, length = 12;
+	const struct extensions unknown = extensions_of(packet);
+	uint8_t head[13] = {'v'};
+	struct slice name, value;
 
-	pg_put32(version, PG_PROTOCOL);
 	for (unsigned i = 0; i < s->n; i++) {
-		s->host->segment_ref(s->handle, i, 0, 4);
-		s->host->segment_own(s->handle, i, version, sizeof(version));
-		s->host->segment_ref(s->handle, i, 8, packet.len - 8);
+		if (s->reports && i == 0)
+			s->host->segment_ref(s->handle, i, 0, packet.len);
+		else
+			send_plain(s, i, packet, &unknown);
 	}
-	while (!c.bad) {
-		struct slice name = rddr_pg_take_string(&c);
-
-		if (!name.len)
-			break;
-		rddr_pg_take_string(&c);
-		if (name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0) {
-			unknown++;
-			length += (uint32_t)name.len + 1;
-		}
-	}
-	pg_put32(head + 1, length);
+	if (s->reports)
+		return;
+	pg_put32(head + 1, 12 + unknown.names);
 	pg_put32(head + 5, 0); /* the newest minor version that is spoken here */
-	pg_put32(head + 9, unknown);
+	pg_put32(head + 9, unknown.n);
 	s->host->emit(s->handle, RDDR_LONE, head, sizeof(head));
-	c = (struct pg_cursor){.left = slice_cut(packet, 8, packet.len - 8)};
-	while (unknown) {
-		struct slice name = rddr_pg_take_string(&c);
-
-		rddr_pg_take_string(&c);
-		if (name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0) {
-			s->host->emit(s->handle, RDDR_LONE, name.data, name.len + 1);
-			unknown--;
-		}
-	}
+	while (next_extension(&c, &name, &value))
+		s->host->emit(s->handle, RDDR_LONE, name.data, name.len + 1);
 }
 
 /* Names and values in turn, an empty name behind the last. */
@@ -85,7 +128,7 @@ static bool well_formed(struct slice packet, bool *extensions, struct slice *use
 
 		if (slice_equal(name, slice_of("user")))
 			*user = value;
-		*extensions |= name.len > 5 && memcmp(name.data, "_pq_.", 5) == 0;
+		*extensions |= is_extension(name);
 	}
 }
 
@@ -111,7 +154,7 @@ static enum rddr_modify startup_packet(struct pg_session *s, struct slice packet
 		return reject(result, "the startup packet has a user's name of %zu bytes, or memory ran out", user.len);
 	s->phase = PG_PHASE_LOGIN;
 	result->consumed = packet.len;
-	if ((version == PG_PROTOCOL && !extensions) || s->reports)
+	if (version == PG_PROTOCOL && !extensions)
 		return RDDR_SAME_FOR_ALL;
 	negotiate(s, packet);
 	return RDDR_SEGMENTS;
@@ -163,7 +206,12 @@ static enum rddr_modify first_packet(struct pg_session *s, const struct rddr_vie
 	if (length != 16)
 		return reject(result, "a request to cancel is %u bytes long; it has to be 16", length);
 	/* Nobody's key is no news: a server closes the connection, whatever came of the request. */
-	if (!rddr_pg_cancel_pass(s, view->data + 8))
+	bool known = rddr_pg_cancel_knows(s, view->data + 8);
+
+	/* The keys are not for others to read. */
+	if (known && !rddr_pg_tls_ready(s))
+		return RDDR_MODIFY_HOLD;
+	if (!known || !rddr_pg_cancel_pass(s, view->data + 8))
 		s->host->finish(s->handle);
 	s->phase = PG_PHASE_CANCEL;
 	result->consumed = length;

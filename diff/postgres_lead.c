@@ -92,7 +92,9 @@ void rddr_pg_lead_passed(struct pg_session *s, char type)
 		} else if (type == 'H') {
 			r->flush = s->passed;
 			r->flush_needs = r->needs;
-			if (r->answers >= r->flush_needs)
+			/* It asks for nothing in front of the first, and for nothing yet while an earlier one is answered.
+			 */
+			if (r == asked(s) && r->flush_needs && r->answers >= r->flush_needs)
 				follow(s, r->flush);
 		}
 	}
@@ -138,7 +140,7 @@ static void scan_message(struct pg_session *s, char type)
 		follow(s, r->ended ? r->end : s->passed);
 	} else if (type && strchr("123nTCIs", type)) {
 		r->answers++;
-		if (r->flush && r->answers >= r->flush_needs)
+		if (r->flush_needs && r->answers >= r->flush_needs)
 			follow(s, r->flush);
 	}
 }

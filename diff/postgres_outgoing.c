@@ -184,7 +184,9 @@ enum rddr_modify rddr_pg_out_modify(struct pg_session *s, const struct rddr_view
 	struct pg_outgoing *o = s->out;
 	enum rddr_modify what = RDDR_MODIFY_HOLD;
 
-	if (o->phase == PG_OUT_CANCEL)
+	if (o->phase == PG_OUT_CANCEL && o->securing)
+		what = rddr_pg_enter_tls(s, view, result);
+	else if (o->phase == PG_OUT_CANCEL)
 		what = rddr_pg_out_reject(result, "the backend answers a request to cancel");
 	else if (o->phase == PG_OUT_RUN)
 		what = rddr_pg_relay(s, view, result);

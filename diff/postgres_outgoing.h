@@ -197,6 +197,9 @@ enum rddr_modify rddr_pg_out_reject(struct rddr_modify_result *result, const cha
 /* ---- postgres_enter.c ---- */
 
 enum rddr_verdict rddr_pg_enter_judge(struct pg_session *s, struct pg_call *call);
+/* The backend's answer to a request for TLS. */
+enum rddr_modify rddr_pg_enter_tls(struct pg_session *s, const struct rddr_view *view,
+				   struct rddr_modify_result *result);
 enum rddr_modify rddr_pg_enter_modify(struct pg_session *s, const struct rddr_view *view,
 				      struct rddr_modify_result *result);
 

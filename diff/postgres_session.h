@@ -219,6 +219,8 @@ enum rddr_verdict rddr_pg_tls_answers(struct pg_session *s, struct pg_call *call
 /* Makes the client's key and remembers the instances' under it. False: no memory, or no randomness. */
 bool rddr_pg_cancel_remember(struct pg_session *s);
 void rddr_pg_cancel_forget(struct pg_session *s);
+/* Whether the key is somebody's. */
+bool rddr_pg_cancel_knows(const struct pg_session *s, const uint8_t key[8]);
 /* Sends each instance the request with its own key. False: the key is nobody's. */
 bool rddr_pg_cancel_pass(struct pg_session *s, const uint8_t key[8]);
 
@@ -250,6 +252,8 @@ void rddr_pg_take_out(struct pg_session *s, struct pg_call *call, unsigned i, si
 /* ---- postgres_apart.c ---- */
 
 enum { PG_APART_OK = 0, PG_APART_DIVERGE = 1 };
+/* Whether there is room for it among those of instance i that others have not sent. */
+bool rddr_pg_apart_fits(const struct pg_session *s, unsigned i, const struct pg_message *m);
 /* Takes a message of instance i, and lets out what all have sent. PG_APART_*, the finding being made. */
 int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m);
 /* A request was answered by all. */

@@ -111,6 +111,9 @@ static enum stand authentication(struct pg_session *s, struct pg_call *call, uns
 	}
 	if (m->type == 'N')
 		return rddr_pg_apart(s, call, i, m) == PG_APART_OK ? STANDS_MOVED : STANDS_DIVERGED;
+	/* It alone was asked for what not every server speaks, and the client has heard it. */
+	if (m->type == 'v' && s->reports && i == 0)
+		return STANDS_MOVED;
 	return diverged(s, call, i, "a message that no server sends before the client is let in");
 }
 
@@ -132,6 +135,9 @@ static enum stand key(struct pg_session *s, struct pg_call *call, unsigned i, co
 {
 	struct pg_instance *in = &s->instance[i];
 
+	/* Of a later protocol, which is spoken in report mode with it alone: there is no cancelling then. */
+	if (s->reports && i == 0 && m->body.len > sizeof(in->key))
+		return STANDS_MOVED;
 	if (m->body.len != sizeof(in->key) || in->has_key)
 		return diverged(s, call, i, "a BackendKeyData that is not one of 8 bytes");
 	memcpy(in->key, m->body.data, sizeof(in->key));

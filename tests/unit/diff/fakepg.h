@@ -143,6 +143,42 @@ static inline void pg_message(struct fake_out *out, char type, const void *body,
 	fake_append(out, body, len);
 }
 
+/* Of whole messages those of one kind: 'N', 'S', 'A', which may come anywhere, or ' ': all others. */
+static inline struct fake_out pg_only(const uint8_t *bytes, size_t len, char kind)
+{
+	struct fake_out out = {0};
+
+	for (size_t at = 0, whole; at + 5 <= len; at += whole) {
+		const uint8_t *m = bytes + at;
+		char its = m[0] && strchr("NSA", m[0]) ? (char)m[0] : ' ';
+
+		whole = 1 + ((size_t)m[1] << 24 | (size_t)m[2] << 16 | (size_t)m[3] << 8 | m[4]);
+		if (whole > len - at)
+			whole = len - at;
+		if (its == kind)
+			fake_append(&out, m, whole);
+	}
+	return out;
+}
+
+/* Whether the client heard the same, kind by kind: where one kind stands among the others is by who was first. With
+ * partly the one may be the beginning of the other. */
+static inline bool pg_alike(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len, bool partly)
+{
+	bool alike = partly || a_len == b_len;
+
+	for (const char *kind = " NSA"; *kind; kind++) {
+		struct fake_out one = pg_only(a, a_len, *kind), other = pg_only(b, b_len, *kind);
+		size_t len = one.len < other.len ? one.len : other.len;
+
+		alike &= partly || one.len == other.len;
+		alike &= !len || memcmp(one.data, other.data, len) == 0;
+		free(one.data);
+		free(other.data);
+	}
+	return alike;
+}
+
 /* What a server says first to a client that it trusts; its process number is pid. */
 static inline void pg_welcome(struct fake_out *out, uint8_t pid)
 {
