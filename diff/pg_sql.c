@@ -454,6 +454,58 @@ void rddr_pg_sql_classify(struct slice statement, struct pg_statement *out)
 	look_for_words(statement, selects, out);
 }
 
+/* ---- what lasts ---- */
+
+static enum pg_lasting lasting(struct slice statement)
+{
+	/* Of these nothing is left where they are rolled back. What a procedure does may be committed by it; VACUUM and
+	 * the like commit as they go. */
+	static const char *const undone[] = {"SELECT", "INSERT", "UPDATE", "DELETE",
+					     "MERGE",  "VALUES", "WITH",   "TABLE"};
+	struct reader r = {.rest = statement};
+
+	step(&r);
+	for (size_t i = 0; i < sizeof(undone) / sizeof(undone[0]); i++) {
+		if (is_word(&r, undone[i]))
+			return PG_LASTING_NOTHING;
+	}
+	/* Parentheses around a query. */
+	if (is_symbol(&r, '('))
+		return PG_LASTING_NOTHING;
+	if (is_word(&r, "COMMIT") || is_word(&r, "END"))
+		return PG_LASTING_COMMITS;
+	if (take(&r, "PREPARE"))
+		return !r.now.text.len || is_word(&r, "TRANSACTION") ? PG_LASTING_COMMITS : PG_LASTING_OTHER;
+	return r.now.text.len ? PG_LASTING_OTHER : PG_LASTING_COMMITS;
+}
+
+enum pg_lasting rddr_pg_sql_lasting(struct slice text, bool cut, bool one)
+{
+	enum pg_lasting all = PG_LASTING_NOTHING;
+	struct slice statement;
+	unsigned n = 0;
+
+	for (; rddr_pg_sql_statement(&text, &statement); n++) {
+		enum pg_lasting its = lasting(statement);
+
+		all = its > all ? its : all;
+	}
+	if (cut && (!one || !n))
+		return PG_LASTING_COMMITS;
+	return n > 1 && all == PG_LASTING_NOTHING ? PG_LASTING_OTHER : all;
+}
+
+bool rddr_pg_sql_names(struct slice text, const char *word)
+{
+	struct pg_lexeme lexeme;
+
+	while (rddr_pg_sql_lex(&text, &lexeme)) {
+		if (lexeme.kind == PG_LEX_WORD && slice_equal_nocase(lexeme.text, slice_of(word)))
+			return true;
+	}
+	return false;
+}
+
 /* ---- shapes ---- */
 
 uint64_t rddr_pg_hash(uint64_t hash, const void *data, size_t len)

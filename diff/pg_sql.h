@@ -57,6 +57,18 @@ struct pg_statement {
 
 void rddr_pg_sql_classify(struct slice statement, struct pg_statement *out);
 
+/* What becomes of a text's statements when the transaction that they are in does not come to its end. */
+enum pg_lasting {
+	PG_LASTING_NOTHING, /* one statement, of which nothing is left then (sequences apart) */
+	PG_LASTING_OTHER,   /* not known */
+	PG_LASTING_COMMITS, /* it may end a transaction block: COMMIT, END, PREPARE TRANSACTION */
+};
+
+/* cut: there is more of the text than that. one: it is one statement, or the server refuses it. */
+enum pg_lasting rddr_pg_sql_lasting(struct slice text, bool cut, bool one);
+/* Whether a text, all of it, has that name or keyword in it. */
+bool rddr_pg_sql_names(struct slice text, const char *word);
+
 /* FNV-1a, to be begun with PG_HASH. */
 #define PG_HASH UINT64_C(0xcbf29ce484222325)
 uint64_t rddr_pg_hash(uint64_t hash, const void *data, size_t len);

@@ -52,6 +52,7 @@ static int create(const struct rddr_diff_create *args, void **state)
 	s->reports = args->reports;
 	s->leading = s->n > 1 && !params->parallel;
 	s->limit = args->limit;
+	s->status = 'I';
 	if (args->direction == RDDR_OUTGOING)
 		return create_outgoing(s, args, state);
 	/* What instance 0 says to it would go straight to the client. */
@@ -119,6 +120,17 @@ static bool is_over(const struct pg_session *s, const struct pg_call *call)
 	return ended && s->terminated && !s->reports;
 }
 
+static enum rddr_verdict judge_answers(struct pg_session *s, struct pg_call *call)
+{
+	rddr_pg_lead_scan(s, &call->views[0]);
+	if (s->unsent)
+		return rddr_pg_cancel_answer(s, call);
+	enum rddr_verdict verdict = rddr_pg_answer(s, call);
+
+	/* What agrees is let out all the same. */
+	return verdict != RDDR_DIVERGE && s->lost ? rddr_pg_lead_lost(s, call) : verdict;
+}
+
 static enum rddr_verdict judge(struct pg_session *s, const struct rddr_view views[], unsigned n,
 			       struct rddr_diff_result *result)
 {
@@ -139,8 +151,7 @@ static enum rddr_verdict judge(struct pg_session *s, const struct rddr_view view
 	case PG_PHASE_LOGIN:
 		return rddr_pg_startup(s, &call);
 	case PG_PHASE_RUN:
-		rddr_pg_lead_scan(s, &views[0]);
-		return rddr_pg_answer(s, &call);
+		return judge_answers(s, &call);
 	case PG_PHASE_FIRST:
 	case PG_PHASE_CANCEL:
 		break;

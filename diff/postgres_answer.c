@@ -54,6 +54,7 @@ static void note_columns(struct pg_session *s, struct slice body)
 static bool account(struct pg_session *s, struct pg_call *call, const struct pg_message *m)
 {
 	call->result->boundary = false;
+	rddr_pg_lead_compared(s, m->type);
 	switch (m->type) {
 	case 'D':
 	case 'd':

@@ -273,12 +273,13 @@ static void pass(struct pg_session *s, const uint8_t *bytes, size_t len)
 	size_t room = sizeof(s->fe_text) - s->fe_text_len;
 	bool full;
 
-	if (s->fe_type == 'Q' || s->fe_type == 'P' || s->fe_type == 'B') {
+	if (strchr("QPBE", s->fe_type)) {
 		size_t part = len < room ? len : room;
 
 		if (part)
 			memcpy(s->fe_text + s->fe_text_len, bytes, part);
-		s->fe_text_len = (uint8_t)(s->fe_text_len + part);
+		s->fe_text_len = (uint16_t)(s->fe_text_len + part);
+		s->fe_cut |= part < len;
 	}
 	s->fe_left -= len;
 	s->passed += len;
@@ -287,8 +288,10 @@ static void pass(struct pg_session *s, const uint8_t *bytes, size_t len)
 	/* It was there when the message began. */
 	struct pg_request *r = strchr("dcf", s->fe_type) ? NULL : rddr_pg_lead_request(s, &full);
 
-	if (r)
+	if (r) {
 		note_text(s, r);
+		rddr_pg_hold_note(s, r);
+	}
 	rddr_pg_lead_passed(s, s->fe_type);
 }
 
@@ -311,6 +314,10 @@ static enum rddr_modify begin(struct pg_session *s, struct slice rest, struct rd
 		s->fe_unknown = true;
 		return reject(result, "a message of type 0x%02x, which no client sends", (unsigned char)m.type);
 	}
+	enum rddr_modify held = rddr_pg_hold(s, rest, &m, !result->consumed);
+
+	if (held != RDDR_SAME_FOR_ALL)
+		return held;
 	if (!strchr("dcf", m.type) && !rddr_pg_lead_request(s, &full)) {
 		if (full)
 			return RDDR_MODIFY_HOLD;
@@ -319,6 +326,7 @@ static enum rddr_modify begin(struct pg_session *s, struct slice rest, struct rd
 	s->fe_type = m.type;
 	s->terminated |= m.type == 'X';
 	s->fe_text_len = 0;
+	s->fe_cut = false;
 	s->fe_left = m.whole;
 	/* The header is there. */
 	s->fe_left -= PG_HEADER;

@@ -9,6 +9,7 @@
  *   postgres_cancel.c   keys, and requests to cancel
  *   postgres_startup.c  the login: from the startup packet to the first ReadyForQuery of each instance
  *   postgres_lead.c     order: leader
+ *   postgres_hold.c     a commit waits until what came before it was compared
  *   postgres_answer.c   what the instances say, message by message
  *   postgres_apart.c    messages that may come anywhere
  *   postgres_compare.c  two messages that are not the same bytes
@@ -77,7 +78,12 @@ struct pg_instance {
 	struct pg_queue apart[PG_QUEUES];
 };
 
+/* How much of a statement's text is looked at, and of how many named statements is remembered that they are odd. */
+#define PG_LOOK	 2048u
+#define PG_NAMES 64u
+
 struct pg_request {
+	uint64_t begin; /* bytes that the many were sent in front of it */
 	uint64_t end;	/* bytes that the many were sent up to its end, since the login; while it is open: so far */
 	uint64_t flush; /* up to its last Flush */
 	uint32_t needs; /* messages of it that are answered one by one */
@@ -88,6 +94,9 @@ struct pg_request {
 	bool extended;
 	bool failed; /* the leader told of an error */
 	bool terminate;
+	bool lasts;	  /* something of it may be left although its transaction fails: see pg_sql.h */
+	bool commits;	  /* it may end a transaction block */
+	uint8_t executes; /* Execute messages: none, one, or more (2) */
 	uint8_t text_len;
 	char text[PG_TEXT]; /* of the statement; its beginning */
 };
@@ -121,18 +130,34 @@ struct pg_session {
 	/* What the client is saying. */
 	size_t fe_left; /* of the message that is under way */
 	char fe_type;
-	uint8_t fe_text_len;
-	char fe_text[PG_TEXT + 64];
+	bool fe_cut; /* there is more of it than fe_text */
+	uint16_t fe_text_len;
+	char fe_text[PG_LOOK];
 	uint64_t passed; /* bytes to the many, since the login */
 
 	/* What it asked for. ring: of them, those from compared to answered were answered by the leader alone. */
 	struct pg_request *ring;
 	uint32_t room, first, count, answered;
 
+	/* What is known of statements and portals: enum pg_lasting. */
+	uint8_t statement, portal; /* the unnamed ones */
+	uint8_t portals;	   /* the worst of those that have a name */
+	uint8_t n_names;
+	bool names_full; /* more of them are odd than are remembered: each that has a name may be */
+	struct {
+		uint64_t hash;
+		uint8_t lasting;
+	} names[PG_NAMES];
+
 	/* The leader's stream, read ahead of what is compared. */
 	size_t scanned;	  /* bytes of its view */
 	size_t scan_left; /* of a message, behind the end of the view */
 	bool free;	  /* it asks for COPY data, or failed in the middle of a request: nobody waits for it */
+	bool copying;	  /* of them, COPY in */
+	char status;	  /* of its transaction, by its last ReadyForQuery */
+	bool lost;	  /* it is gone, with requests that the others are not to be sent */
+	bool unsent;	  /* what it answers was cancelled, and is not answered by the others */
+	char lost_code[6];
 
 	/* Where the comparison stands. */
 	size_t piece_left; /* of a message that is let out in pieces */
@@ -140,6 +165,8 @@ struct pg_session {
 	bool copy_text; /* COPY out, in the text format */
 	uint64_t rows;	/* of the result so far */
 	uint64_t statements;
+	uint32_t compared; /* answers to messages of the first request, as its needs are counted */
+	bool compared_failed;
 	struct pg_queue columns;  /* their names, terminated */
 	uint8_t waits[PG_QUEUES]; /* requests answered while messages of the kind waited for the others' */
 	struct pg_bag *bag;
@@ -223,6 +250,11 @@ void rddr_pg_cancel_forget(struct pg_session *s);
 bool rddr_pg_cancel_knows(const struct pg_session *s, const uint8_t key[8]);
 /* Sends each instance the request with its own key. False: the key is nobody's. */
 bool rddr_pg_cancel_pass(struct pg_session *s, const uint8_t key[8]);
+/* The leader cancelled a request that the others have got nothing of, or not all. True: it is answered without them,
+ * or (s->lost) not at all. */
+bool rddr_pg_cancel_early(struct pg_session *s, struct pg_request *r, bool only);
+/* While s->unsent: the leader's answer. */
+enum rddr_verdict rddr_pg_cancel_answer(struct pg_session *s, struct pg_call *call);
 
 /* ---- postgres_startup.c ---- */
 
@@ -242,6 +274,19 @@ void rddr_pg_lead_scan(struct pg_session *s, const struct rddr_view *leader);
 void rddr_pg_lead_consumed(struct pg_session *s, size_t len);
 /* ReadyForQuery agrees: the request is done with. */
 void rddr_pg_lead_done(struct pg_session *s);
+
+/* ReadyForQuery agrees, or another message: what it says about the first request. */
+void rddr_pg_lead_compared(struct pg_session *s, char type);
+/* The leader is gone, and the others are not to be sent what it was asked: the finding. */
+enum rddr_verdict rddr_pg_lead_lost(struct pg_session *s, struct pg_call *call);
+
+/* ---- postgres_hold.c ---- */
+
+/* The client's message of type s->fe_type is passed on: what it says of statements and portals. */
+void rddr_pg_hold_note(struct pg_session *s, struct pg_request *r);
+/* Whether the message that rest begins with waits, what came before it being asked for. RDDR_SAME_FOR_ALL: it does
+ * not; RDDR_MODIFY_WAIT: more of it is needed. first: nothing else is passed on by this call. */
+enum rddr_modify rddr_pg_hold(struct pg_session *s, struct slice rest, const struct pg_message *m, bool first);
 
 /* ---- postgres_answer.c ---- */
 

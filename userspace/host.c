@@ -163,6 +163,7 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_CORRELATED] = METRIC_plugin_correlated,
 		[RDDR_COUNTED_CORRELATIONS_REMOVED] = METRIC_plugin_correlations_removed,
 		[RDDR_COUNTED_CORRELATIONS_MISSING] = METRIC_plugin_correlations_missing,
+		[RDDR_COUNTED_UNSENT] = METRIC_plugin_unsent,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 
@@ -210,6 +211,11 @@ static struct endpoint *end_of(struct rddr_session *s, uint32_t end)
 	if (end == RDDR_LONE)
 		return &s->lone;
 	return end < s->n ? &s->many[end] : NULL;
+}
+
+static bool host_unsend(struct rddr_session *s, uint64_t from)
+{
+	return rddr_lead_unsend(s, from);
 }
 
 static enum rddr_tls host_tls(const struct rddr_session *s, uint32_t end)
@@ -316,4 +322,6 @@ const struct rddr_host rddr_host_services = {
 	.marked = host_marked,
 	.hold = host_hold,
 	.correlate = host_correlate,
+	.withholds = rddr_lead_withholds,
+	.unsend = host_unsend,
 };

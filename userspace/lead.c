@@ -33,6 +33,25 @@ void rddr_lead_follow(struct rddr_session *s, uint64_t upto)
 	}
 }
 
+bool rddr_lead_unsend(struct rddr_session *s, uint64_t from)
+{
+	for (unsigned i = 1; i < s->n; i++) {
+		const struct endpoint *ep = &s->many[i];
+
+		if (ep->state == ENDPOINT_OPEN && (ep->allowed == UINT64_MAX || ep->allowed - ep->lead_base > from))
+			return false;
+	}
+	for (unsigned i = 1; i < s->n; i++) {
+		struct endpoint *ep = &s->many[i];
+		uint64_t queued = ep->passed + ep->out.bytes - ep->lead_base;
+
+		if (ep->state == ENDPOINT_OPEN && queued > from)
+			rddr_outq_cut(&ep->out, (size_t)(queued - from));
+	}
+	s->withheld = 0;
+	return true;
+}
+
 void rddr_lead_let_go(struct rddr_session *s)
 {
 	for (unsigned i = 1; i < s->n; i++) {

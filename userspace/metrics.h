@@ -93,6 +93,7 @@
 	X(plugin_correlated, "requests given a correlation; outgoing: groups that had one")                            \
 	X(plugin_correlations_removed, "headers of a client's that passed for a correlation, removed")                 \
 	X(plugin_correlations_missing, "outgoing: requests of one instance without a correlation")                     \
+	X(plugin_unsent, "requests cancelled before the others were sent them, and answered without them")             \
 	X(leaders_outwaited, "times that the others were asked before instance 0 had answered")                        \
 	X(groups, "outgoing: groups of one connection, or exchange, of each instance")                                 \
 	X(regroupings, "outgoing: groups of connections that were in different ones before")                           \

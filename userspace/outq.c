@@ -126,6 +126,28 @@ void rddr_outq_sent(struct outq *q, size_t len)
 		rddr_outq_clear(q);
 }
 
+void rddr_outq_cut(struct outq *q, size_t len)
+{
+	q->bytes -= len;
+	while (len) {
+		struct segment *s = &segments_of(q)[q->first + q->n - 1];
+		uint32_t part = len < s->len ? (uint32_t)len : s->len;
+
+		if (s->own) {
+			explicit_bzero(s->own + s->offset + s->len - part, part);
+			q->own -= part;
+		}
+		s->len -= part;
+		len -= part;
+		if (s->len)
+			return;
+		free_own(s);
+		q->n--;
+	}
+	if (!q->n)
+		rddr_outq_clear(q);
+}
+
 /* Puts the first len bytes of the first segment behind what is in kept. A whole segment goes as it is. */
 static int keep_part(struct outq *q, size_t len, struct outq *kept)
 {

@@ -44,7 +44,10 @@ int rddr_outq_parts(const struct outq *q, const uint8_t *stream, uint64_t base, 
 /* Forgets the first len bytes. */
 void rddr_outq_sent(struct outq *q, size_t len);
 
-/* The same, but puts them behind what is in kept. -ENOMEM: some of them are not there; q has forgotten them all the
+/* Forgets the last len bytes. */
+void rddr_outq_cut(struct outq *q, size_t len);
+
+/* Forgets the first ones, too, but puts them behind what is in kept. -ENOMEM: some of them are not there; q has forgotten them all the
  * same. */
 int rddr_outq_keep(struct outq *q, size_t len, struct outq *kept);
 

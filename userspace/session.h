@@ -251,6 +251,8 @@ void rddr_lead_let_go(struct rddr_session *s);
 bool rddr_lead_withholds(const struct rddr_session *s);
 void rddr_lead_begin(struct rddr_session *s, uint32_t ms);
 void rddr_lead_follow(struct rddr_session *s, uint64_t upto);
+/* Drops what waits for the leader behind the first from bytes. False: some of it was let go. */
+bool rddr_lead_unsend(struct rddr_session *s, uint64_t from);
 
 /* ---- fanin.c ---- */
 

@@ -18,7 +18,7 @@ struct rddr_table {
 };
 
 static struct rddr_table pg_tables[4];
-static uint64_t pg_followed;
+static uint64_t pg_followed, pg_led; /* pg_led: what had been sent when lead was called */
 
 static inline struct rddr_table *pg_fake_table(struct rddr_session *s, const char *name, size_t entries)
 {
@@ -73,12 +73,29 @@ static inline void pg_fake_lead(struct rddr_session *s, uint32_t ms)
 	(void)ms;
 	fake_need(s->n > 1, "leads nobody");
 	pg_followed = 0;
+	pg_led = s->out[1].len;
 }
 
 static inline void pg_fake_follow(struct rddr_session *s, uint64_t upto)
 {
 	fake_need(s->n > 1, "follows nobody");
 	pg_followed = upto > pg_followed ? upto : pg_followed;
+}
+
+static inline bool pg_fake_withholds(const struct rddr_session *s)
+{
+	return s->n > 1 && s->out[1].len - pg_led > pg_followed;
+}
+
+static inline bool pg_fake_unsend(struct rddr_session *s, uint64_t from)
+{
+	fake_need(s->n > 1 && s->in_diff, "unsends out of place");
+	fake_need(pg_led + from <= s->out[1].len, "unsends what was not sent");
+	if (pg_followed > from)
+		return false;
+	for (unsigned i = 1; i < s->n; i++)
+		s->out[i].len = pg_led + from;
+	return true;
 }
 
 static inline const struct rddr_host *pg_host(void)
@@ -92,6 +109,8 @@ static inline const struct rddr_host *pg_host(void)
 	host.table_count = pg_fake_table_count;
 	host.lead = pg_fake_lead;
 	host.follow = pg_fake_follow;
+	host.withholds = pg_fake_withholds;
+	host.unsend = pg_fake_unsend;
 	return &host;
 }
 
