@@ -242,11 +242,14 @@ static enum rddr_verdict take_apart(struct pg_session *s, struct pg_call *call, 
 		if (!pg_present(call, i) || !m[i].whole || rddr_pg_kind_of_answer(m[i].type) != PG_APART)
 			continue;
 		left = true;
-		/* Whoever is the first to say it: whether all do is seen when all have spoken. */
-		if (m[i].whole > PG_APART_MOST && !waiting)
-			return rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s longer than 64 KiB",
-					    rddr_pg_answer_name(m[i].type));
-		if (!m[i].complete || m[i].whole > PG_APART_MOST) {
+		if (m[i].whole > PG_APART_MOST) {
+			rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s longer than 64 KiB",
+				     rddr_pg_answer_name(m[i].type));
+			/* It is the first; perhaps all do. */
+			call->result->finding.alone = RDDR_ALONE_NOBODY;
+			return RDDR_DIVERGE;
+		}
+		if (!m[i].complete) {
 			waiting = true;
 			continue;
 		}

@@ -279,37 +279,108 @@ settled() { [[ $(pg_each sql -c "select count(*) from pg_stat_activity where pid
 
 # raw: what comes back until the other side closes; our side stays open.
 raw() { printf '%b' "$1" | in_ns g timeout 30 socat -t 20 - TCP:127.0.0.1:5432,shut-none | tr -d '\0'; }
-STARTUP='\0\0\0\x11\0\x03\0\0user\0p\0\0'
+# refused NAME CASE: a clear error, which is counted as NAME, and once.
+refused() {
+	local before denied
+	before=$(counter pg "$1") denied=$(counter pg denied_rejected)
+	run raw "$2"
+	if [[ $output != *SFATAL*C08P01*"passed to no server"* || $(counter pg "$1") != $((before + 1)) || $(counter pg denied_rejected) != $((denied + 1)) ]]; then
+		say "not refused: $2: $output"
+		return 1
+	fi
+}
+STARTUP='\x00\x00\x00\x29\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00'
 
-@test "lengths that cannot be, garbage, a startup packet of 10 MB: a clear error, and nothing else is disturbed" {
+@test "lengths that cannot be, garbage, unknown messages, a startup packet of 10 MB: a clear error, and nothing else is disturbed" {
 	three
 	local n=0 case
 	spawn steady g /usr/lib/postgresql/15/bin/pgbench -n -f <(echo 'select 1') -c 1 -T 600 -p 5432 -h 127.0.0.1 postgres
-	sql -c 'create role p login' >/dev/null
+	# Before the login.
 	while IFS= read -r case; do
-		[[ -n $case ]] || continue
-		run raw "$case"
-		if [[ $output != *SFATAL*C08P01*"passed to no server"* ]]; then
-			say "not refused: $case: $output"
-			return 1
-		fi
+		refused plugin_rejected "$case"
 		n=$((n + 1))
-	done <<-END
-		\\\\0\\\\0\\\\0\\\\x04
-		\\\\xff\\\\xff\\\\xff\\\\xff
-		\\\\x7f\\\\xff\\\\xff\\\\xff\\\\0\\\\x03\\\\0\\\\0
-		GET / HTTP/1.1\\r\\n\\r\\n
-		\\\\0\\\\0\\\\0\\\\x09\\\\0\\\\x02\\\\0\\\\0\\\\0
-		\\\\0\\\\0\\\\0\\\\x0c\\\\0\\\\x03\\\\0\\\\0user
-		\\\\0\\\\0\\\\0\\\\x08\\\\x04\\\\xd2\\\\x16\\\\x2f\\\\0\\\\0\\\\0\\\\x08\\\\x04\\\\xd2\\\\x16\\\\x2f
-		$STARTUP_LINE
+	done <<-'END'
+		\x00\x00\x00\x04
+		\xff\xff\xff\xff
+		\x7f\xff\xff\xff\x00\x03\x00\x00
+		GET / HTTP/1.1\r\n\r\n
+		\x00\x00\x00\x09\x00\x02\x00\x00\x00
+		\x00\x00\x00\x0c\x00\x03\x00\x00user
+		\x00\x00\x00\x08\x04\xd2\x16\x2f\x00\x00\x00\x08\x04\xd2\x16\x2f
 	END
-	((n >= 7))
+	((n == 7))
+	# Behind it: lengths that are negative, too small, more than a server takes, as large as an int; and with a good message in front.
+	run raw "$STARTUP"'Q\x00\x00\x00\x0eselect 42\x00X\x00\x00\x00\x04'
+	[[ $output == *42*SELECT* ]]
+	while IFS= read -r case; do
+		refused plugin_rejected "$STARTUP$case"
+		n=$((n + 1))
+	done <<-'END'
+		Q\xff\xff\xff\xff
+		Q\x80\x00\x00\x00
+		Q\x00\x00\x00\x00
+		P\x00\x00\x00\x03
+		d\x40\x00\x00\x00
+		S\x7f\xff\xff\xff
+		H\x00\x00\x00\x04B\xff\xff\xff\xfe
+	END
+	# Types that no client sends: none at all, a server's, a password's when nobody asks for it, letters without a meaning.
+	while IFS= read -r case; do
+		refused plugin_unknown_messages "$STARTUP$case"
+		n=$((n + 1))
+	done <<-'END'
+		\x00\x00\x00\x00\x04
+		Z\x00\x00\x00\x05I
+		p\x00\x00\x00\x0asecret
+		z\x00\x00\x00\x04
+		\xff\x00\x00\x00\x04
+	END
+	((n == 19))
 	# Ten megabytes of it: nobody waits for them.
 	run bash -c "{ printf '\\x00\\x98\\x96\\x80\\x00\\x03\\x00\\x00user\\x00'; head -c 10000000 /dev/zero; } | nsenter --net=/run/netns/${RDDR_T}g timeout 30 socat -t 20 - TCP:127.0.0.1:5432 2>/dev/null | tr -d '\\0'"
 	[[ $output == *SFATAL*C08P01* ]]
-	(($(counter pg denied_rejected) == n + 1 && $(counter pg plugin_rejected) == n + 1))
+	(($(counter pg denied) == n + 1))
 	alive steady
 	[[ $(sql -c 'select 1') == 1 ]]
 	stop steady
+}
+
+# Version, and what else is asked for, of a startup packet with a Query and a Terminate behind it.
+asks_for() {
+	local rest="\\x00\\x03\\x00${1}user\\x00postgres\\x00database\\x00postgres\\x00$2\\x00" len
+	len=$(printf '%b' "$rest" | wc -c)
+	raw "\\x00\\x00\\x00\\x$(printf %02x $((len + 4)))$rest"'Q\x00\x00\x00\x0eselect 42\x00X\x00\x00\x00\x04'
+}
+
+@test "a client that asks for extensions, or a later version of the protocol, is told that 3.0 is spoken, and served" {
+	three
+	[[ $(asks_for '\x00' '') != *v*_pq_* ]]
+	[[ $(asks_for '\x00' '_pq_.one\x001\x00application_name\x00x\x00_pq_.other\x002\x00') == v*_pq_.one_pq_.other*application_name*x*42*SELECT* ]]
+	[[ $(asks_for '\x02' '') == v*42*SELECT* && $(asks_for '\x02' '_pq_.one\x001\x00') == v*_pq_.one*42*SELECT* ]]
+	pg_untroubled
+	# Where instance 0 is heard itself it says so itself.
+	stop rddrd
+	PG_SKEW=3s pg_rddr 'enforcing: false'
+	[[ $(asks_for '\x02' '_pq_.one\x001\x00') == v*_pq_.one*42*SELECT* ]]
+	[[ $(asks_for '\x00' '_pq_.one\x001\x00') == v*_pq_.one*42*SELECT* ]]
+	[[ $(counter pg reported) == 0 ]]
+}
+
+@test "COPY both: pg_receivewal streams a server's log through RDDR" {
+	pg_cluster 15
+	pg_rddr
+	mkdir "$RDDR_TMP/wal"
+	spawn wal g /usr/lib/postgresql/15/bin/pg_receivewal -n -D "$RDDR_TMP/wal" -p 5432 -h 127.0.0.1
+	wait_for "the stream" 30 streams
+	sql -c 'create table t as select i, md5(i::text) from generate_series(1, 50000) i' -c 'select pg_switch_wal()' >/dev/null
+	wait_for "a segment" 60 segment
+	stop wal INT
+	# What came is the server's own.
+	cmp "$SEGMENT" "$RDDR_TMP/pg/0/pg_wal/${SEGMENT##*/}"
+	pg_untroubled
+}
+streams() { [[ $(P=5500 sql -c "select count(*) from pg_stat_replication where state = 'streaming'") == 1 ]]; }
+segment() {
+	SEGMENT=$(find "$RDDR_TMP/wal" -name '????????????????????????' | sort | head -n 1)
+	[[ -n $SEGMENT ]]
 }

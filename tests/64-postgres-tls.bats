@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # TLS by SSLRequest: with the client and, on its own terms, with each of real PostgreSQL servers.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
 	load lib
 	load postgres/lib
@@ -66,11 +68,49 @@ sue() { PGUSER=sue PGPASSWORD=suepass7 PGSSLMODE=$1 PGSSLROOTCERT=$RDDR_TMP/chai
 	cluster
 	pg_stop 2
 	sed -i 's/^ssl = on/ssl = off/; ' "$RDDR_TMP/pg/2/postgresql.conf"
-	echo 'host all all all trust' >"$RDDR_TMP/pg/2/pg_hba.conf"
-	pg_start 2 15
+	behind_relay
+	echo 'host all all all trust' >"$RDDR_TMP/pg/7/pg_hba.conf"
+	pg_start 7 15
 	tls offered
 	run sue require
 	[ "$status" -eq 2 ]
 	[[ $output == *"do not agree"* ]]
 	pg_records | grep -q 'it does not speak TLS'
+	# The request for TLS, and the answer.
+	[ "$(said)" = "> 00 00 00 08 04 d2 16 2f< 4e" ]
 }
+
+# The server of instance 2 is at port 5507, and what it is sent goes through a relay that writes it down.
+behind_relay() {
+	mv "$RDDR_TMP/pg/2" "$RDDR_TMP/pg/7"
+	spawn relay g socat -x TCP-LISTEN:5502,bind=127.0.0.1,reuseaddr,fork TCP:127.0.0.1:5507
+	wait_tcp g 127.0.0.1 5502
+}
+# Who says what, in hexadecimal digits; all connections, one behind the other.
+said() { sed -n 's/^\([<>]\) .*/\1/p; /^ [0-9a-f]/p' "$RDDR_TMP/relay.log" | tr -d '\n'; }
+
+@test "a request to cancel goes to the servers encrypted, too" {
+	cluster
+	pg_stop 2
+	behind_relay
+	pg_start 7 15
+	tls offered
+	PGUSER=sue PGPASSWORD=suepass7 PGSSLMODE=require spawn sleeper g /usr/lib/postgresql/15/bin/psql -X -w -p 5432 -c 'select pg_sleep(100000)'
+	wait_for "three sleepers" 30 sleepers 1
+	signal sleeper INT
+	wait_for "its end" 30 gone sleeper
+	log_of sleeper | grep -q 'canceling statement due to user request'
+	wait_for "no sleepers" 30 sleepers 0
+	[ "$(counter pg plugin_cancels)" -eq 1 ]
+	pg_untroubled
+	# Two connections, each of which asks for TLS; the rest of them is records of it, and not the request.
+	[ "$(said | grep -o '> 00 00 00 08 04 d2 16 2f' | wc -l)" -eq 2 ]
+	run -1 grep -q '04 d2 16 2e' <<<"$(said)"
+}
+sleepers() {
+	local port
+	for port in 5500 5501 5507; do
+		[[ $(P=$port sql -c "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'") == "$1" ]] || return
+	done
+}
+gone() { ! alive "$1"; }

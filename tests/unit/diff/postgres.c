@@ -589,7 +589,7 @@ static void notices_settings_and_notifications_come_anywhere(void **state)
 		 "statement 1 (select b)",
 		 "NoticeResponse longer than 64 KiB",
 		 "Z I",
-		 .alone = 0},
+		 .alone = ALL},
 	};
 
 	(void)state;
