@@ -16,7 +16,7 @@
 
 #define SECRET_TRIES 4
 /* The longest that a session's key is remembered, in seconds. */
-#define KEY_LIFE  (30u * 24 * 3600)
+#define KEY_LIFE (30u * 24 * 3600)
 /* How long a request to cancel takes to show in an answer. */
 #define MARK_LIFE 60u
 

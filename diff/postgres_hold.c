@@ -61,13 +61,19 @@ static uint8_t recall(const struct pg_session *s, struct slice name)
 
 static void note_parse(struct pg_session *s, struct pg_request *r, struct pg_cursor *c)
 {
-	struct slice name = rddr_pg_take_string(c), text = rddr_pg_take_string(c);
+	struct slice name = rddr_pg_take_string(c), text = c->left;
+	const uint8_t *end = c->bad ? NULL : memchr(text.data, 0, text.len);
 
-	/* What is not seen whole is not terminated here. */
-	if (c->bad)
-		text = s->fe_cut && name.data ? slice_cut(c->left, 0, SIZE_MAX) : (struct slice){0};
-	uint8_t lasting = (uint8_t)rddr_pg_sql_lasting(text, c->bad, true);
+	/* What is not seen whole has no end here. */
+	if (end)
+		text.len = (size_t)(end - text.data);
+	uint8_t lasting = (uint8_t)rddr_pg_sql_lasting(text, !end, true);
 
+	if (c->bad) {
+		/* A name that is longer than what is looked at. */
+		r->lasts = s->names_full = true;
+		return;
+	}
 	if (name.len) {
 		/* The statement itself lasts. */
 		r->lasts = true;
@@ -100,6 +106,8 @@ void rddr_pg_hold_note(struct pg_session *s, struct pg_request *r)
 	struct pg_cursor c = {.left = {(const uint8_t *)s->fe_text, s->fe_text_len}};
 	uint8_t lasting = PG_LASTING_NOTHING;
 
+	if (s->n < 2)
+		return;
 	switch (s->fe_type) {
 	case 'Q':
 		lasting = (uint8_t)rddr_pg_sql_lasting(s->fe_cut ? c.left : rddr_pg_take_string(&c), s->fe_cut, false);

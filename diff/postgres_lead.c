@@ -95,7 +95,8 @@ void rddr_pg_lead_passed(struct pg_session *s, char type)
 		} else if (type == 'H') {
 			r->flush = s->passed;
 			r->flush_needs = r->needs;
-			/* It asks for nothing in front of the first, and for nothing yet while an earlier one is answered.
+			/* It asks for nothing in front of the first, and for nothing yet while an earlier one is
+			 * answered.
 			 */
 			if (r == asked(s) && r->flush_needs && r->answers >= r->flush_needs)
 				follow(s, r->flush);

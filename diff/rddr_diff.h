@@ -154,7 +154,8 @@ enum rddr_counted {
 	RDDR_COUNTED_CORRELATED,      /* requests that were given a correlation, or (outgoing) groups that had one */
 	RDDR_COUNTED_CORRELATIONS_REMOVED, /* what a client sent as one, taken out */
 	RDDR_COUNTED_CORRELATIONS_MISSING, /* outgoing: requests of one instance that had none */
-	RDDR_COUNTED_UNSENT, /* requests that were cancelled before the others were sent them, and answered without them */
+	RDDR_COUNTED_UNSENT, /* requests that were cancelled before the others were sent them, and answered without them
+			      */
 	RDDR_COUNTED
 };
 
@@ -321,9 +322,9 @@ struct rddr_host {
 	void (*correlate)(struct rddr_session *s, const char *id);
 	/* Whether something that was queued for the others since lead was called waits for follow. */
 	bool (*withholds)(const struct rddr_session *s);
-	/* In diff_traffic: what was queued for the others behind the first from bytes since lead is dropped, as though it
-	 * had never been queued; what is queued next counts from there. False, and nothing is dropped: one of them may
-	 * have got some of it. */
+	/* In diff_traffic: what was queued for the others behind the first from bytes since lead is dropped, as though
+	 * it had never been queued; what is queued next counts from there. False, and nothing is dropped: one of them
+	 * may have got some of it. */
 	bool (*unsend)(struct rddr_session *s, uint64_t from);
 };
 

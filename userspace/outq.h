@@ -47,8 +47,8 @@ void rddr_outq_sent(struct outq *q, size_t len);
 /* Forgets the last len bytes. */
 void rddr_outq_cut(struct outq *q, size_t len);
 
-/* Forgets the first ones, too, but puts them behind what is in kept. -ENOMEM: some of them are not there; q has forgotten them all the
- * same. */
+/* Forgets the first ones, too, but puts them behind what is in kept. -ENOMEM: some of them are not there; q has
+ * forgotten them all the same. */
 int rddr_outq_keep(struct outq *q, size_t len, struct outq *kept);
 
 /* Puts what is in front before what is in q; front is empty afterwards. 0, or -ENOMEM, which leaves both as they were.

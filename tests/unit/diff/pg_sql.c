@@ -194,6 +194,53 @@ static void a_shape_is_what_is_left_without_literals(void **state)
 	assert_memory_equal(field, "sql:select a from b where c= ? l1 ", 34);
 }
 
+static void what_lasts_of_a_text(void **state)
+{
+	static const struct {
+		const char *text;
+		enum pg_lasting lasting;
+		bool cut, one;
+	} cases[] = {
+		{"select 1", PG_LASTING_NOTHING, false, false},
+		{" /* a */ -- b\n InSeRt into t values (1);", PG_LASTING_NOTHING, false, false},
+		{"(select 1) union (select 2)", PG_LASTING_NOTHING, false, false},
+		{"with a as (delete from t returning *) select * from a", PG_LASTING_NOTHING, false, false},
+		{"", PG_LASTING_NOTHING, false, false},
+		/* Two of them may have a transaction between them; what is not known, and what is not seen, may be
+		   anything. */
+		{"select 1; select 2", PG_LASTING_OTHER, false, false},
+		{"call p()", PG_LASTING_OTHER, false, false},
+		{"do $$ begin commit; end $$", PG_LASTING_OTHER, false, false},
+		{"begin", PG_LASTING_OTHER, false, false},
+		{"rollback", PG_LASTING_OTHER, false, false},
+		{"prepare a as select 1", PG_LASTING_OTHER, false, false},
+		{"\"commit\"", PG_LASTING_OTHER, false, false},
+		{"select 'commit'", PG_LASTING_NOTHING, false, false},
+		{"select 1", PG_LASTING_COMMITS, true, false},
+		{"select 1", PG_LASTING_NOTHING, true, true},
+		{"/* select", PG_LASTING_COMMITS, true, true},
+		{"commit", PG_LASTING_COMMITS, false, true},
+		{"Commit work and chain", PG_LASTING_COMMITS, false, true},
+		{"/* x */ end transaction;", PG_LASTING_COMMITS, false, false},
+		{"prepare/**/transaction 'a'", PG_LASTING_COMMITS, false, true},
+		{"prepare", PG_LASTING_COMMITS, true, true},
+		{"commit prepared 'a'", PG_LASTING_COMMITS, false, true},
+		{"insert into t values (1); commit; select 1", PG_LASTING_COMMITS, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum pg_lasting lasting = rddr_pg_sql_lasting(slice_of(cases[i].text), cases[i].cut, cases[i].one);
+
+		if (lasting != cases[i].lasting)
+			fail_msg("%s: %d", cases[i].text, (int)lasting);
+	}
+	assert_true(rddr_pg_sql_names(slice_of("select PG_terminate_backend(1)"), "pg_terminate_backend"));
+	assert_true(rddr_pg_sql_names(slice_of("select pg_catalog.pg_terminate_backend(1)"), "pg_terminate_backend"));
+	assert_false(rddr_pg_sql_names(slice_of("select 'pg_terminate_backend' -- pg_terminate_backend"),
+				       "pg_terminate_backend"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +250,7 @@ int main(void)
 		cmocka_unit_test(beginnings_are_known_where_they_cannot_fail),
 		cmocka_unit_test(what_was_done_before_is_asked_for_by_select),
 		cmocka_unit_test(a_shape_is_what_is_left_without_literals),
+		cmocka_unit_test(what_lasts_of_a_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

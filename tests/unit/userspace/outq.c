@@ -111,6 +111,34 @@ static void own_bytes_are_copies(void **state)
 	assert_int_equal(q.first, 0);
 }
 
+static void the_last_ones_are_cut(void **state)
+{
+	struct outq q = {0};
+
+	(void)state;
+	assert_int_equal(rddr_outq_reference(&q, 100, 10), 0);
+	assert_int_equal(rddr_outq_own(&q, "mine", 4), 0);
+	assert_int_equal(rddr_outq_reference(&q, 110, 10), 0);
+	rddr_outq_cut(&q, 0);
+	assert_int_equal(q.bytes, 24);
+	/* All of the last, and a part of what is in front of it, the first byte of which was sent. */
+	rddr_outq_sent(&q, 11);
+	rddr_outq_cut(&q, 11);
+	assert_int_equal(q.bytes, 2);
+	assert_int_equal(q.own, 2);
+	check(&q, 0, "in", 2);
+	/* It goes on from there. */
+	assert_int_equal(rddr_outq_reference(&q, 200, 5), 0);
+	assert_int_equal(q.bytes, 7);
+	rddr_outq_cut(&q, 7);
+	assert_int_equal(q.bytes + q.own + q.n, 0);
+	assert_int_equal(rddr_outq_needs(&q, 77), 77);
+	assert_int_equal(rddr_outq_reference(&q, 100, 10), 0);
+	rddr_outq_cut(&q, 4);
+	check(&q, 100, stream + 100, 6);
+	rddr_outq_clear(&q);
+}
+
 static void own_bytes_part_references(void **state)
 {
 	struct outq q = {0};
@@ -250,6 +278,7 @@ int main(void)
 		cmocka_unit_test(empty),
 		cmocka_unit_test(references_that_follow_become_one),
 		cmocka_unit_test(own_bytes_are_copies),
+		cmocka_unit_test(the_last_ones_are_cut),
 		cmocka_unit_test(own_bytes_part_references),
 		cmocka_unit_test(as_many_parts_as_asked_for),
 		cmocka_unit_test(against_a_plain_array),
