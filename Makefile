@@ -137,7 +137,8 @@ $(BUILD)/tests/unit/diff/%: $(BUILD)/obj/tests/unit/diff/%.o $(DIFF_LIBRARY) $(L
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_DAEMON) $(LIBS_SHARED)
 $(foreach p,$(PLUGINS),$(eval $(BUILD)/tests/unit/diff/$(p): $(BUILD)/obj/diff/$(p).o))
-$(BUILD)/tests/unit/diff/postgres_lead: $(BUILD)/obj/diff/postgres.o
+# These play whole sessions.
+$(foreach t,lead written,$(eval $(BUILD)/tests/unit/diff/postgres_$(t): $(BUILD)/obj/diff/postgres.o))
 $(BUILD)/tests/unit/diff/encoding: LIBS_SHARED += -lbrotlienc
 
 # Who is paired with whom is looked at without making sessions of them.

@@ -210,6 +210,19 @@ static struct survey survey_backends(const struct pg_auth *a, enum pg_backend_tu
 	return s;
 }
 
+/* All of them are decided. The finding names whoever stands alone: the only one that fails, or that does not. */
+static void name_alone(struct pg_auth *a, const struct survey *failed)
+{
+	if (a->finding.alone == RDDR_ALONE_NOBODY)
+		return;
+	if (failed->of_it == 1)
+		a->finding.alone = failed->which + 1;
+	else if (failed->of_it == failed->n - 1)
+		a->finding.alone = failed->other + 1;
+	else
+		a->finding.alone = RDDR_ALONE_NOBODY;
+}
+
 static void settle_frontends(struct pg_auth *a)
 {
 	struct survey failed = survey_frontends(a, FRONTEND_FAILED);
@@ -218,11 +231,13 @@ static void settle_frontends(struct pg_auth *a)
 	if (!failed.of_it || failed.of_it + proved.of_it < failed.n)
 		return;
 	/* A frontend that talks to the backend itself is not to notice. */
-	if (failed.of_it == failed.n && !a->reports)
+	if (failed.of_it == failed.n && !a->reports) {
 		rddr_pg_auth_end(a, "28P01", "password authentication failed for user \"%s\"", a->user);
-	else
-		rddr_pg_auth_diverge(a, PG_AUTH_FRONTEND, failed.which, proved.of_it ? proved.which : 0,
-				     "it does not prove that it is the user, as others do");
+		return;
+	}
+	rddr_pg_auth_diverge(a, PG_AUTH_FRONTEND, failed.which, proved.of_it ? proved.which : 0,
+			     "it does not prove that it is the user, as others do");
+	name_alone(a, &failed);
 }
 
 static void settle_backends(struct pg_auth *a)
@@ -238,9 +253,11 @@ static void settle_backends(struct pg_auth *a)
 	} else if (refused.n && refused.of_it == refused.n) {
 		a->state = PG_AUTH_REFUSED;
 		wipe_secrets(a);
-	} else if (refused.of_it && (!a->decided || (rddr_pg_auth_proved(a) && ok.of_it))) {
+	} else if (refused.of_it &&
+		   (!a->decided || (rddr_pg_auth_proved(a) && ok.of_it && ok.of_it + refused.of_it == ok.n))) {
 		rddr_pg_auth_diverge(a, PG_AUTH_BACKEND, refused.which, refused.other,
 				     "it refuses the login, which others do not");
+		name_alone(a, &refused);
 	} else if (refused.of_it && !rddr_pg_auth_proved(a)) {
 		rddr_pg_auth_end(a, "57014", "the servers gave the login up before the client had proved who it is");
 	} else if (ok.of_it == ok.n && rddr_pg_auth_proved(a)) {

@@ -209,7 +209,7 @@ static void render_denial(void *state, const struct rddr_denial *denial)
 
 	_Static_assert(sizeof(denials) / sizeof(denials[0]) == RDDR_DENIAL_REASONS, "words for each reason");
 	/* Behind a part of a message nothing can be said. */
-	if (s->piece_left || s->phase == PG_PHASE_CANCEL)
+	if ((s->piece_left && s->piece_left < s->piece_whole) || s->phase == PG_PHASE_CANCEL)
 		return;
 	/* Fields: each a letter and a terminated string, and a zero behind the last. */
 	int len = snprintf((char *)message + PG_HEADER, room, "SFATAL%cVFATAL%cC%s%cMRDDR: %s (reference %s)%c", 0, 0,

@@ -23,15 +23,21 @@ void rddr_pg_take_out(struct pg_session *s, struct pg_call *call, unsigned i, si
 	rddr_pg_lead_consumed(s, len);
 }
 
-static void take_all(struct pg_session *s, struct pg_call *call, const size_t len[])
+static void take_all(struct pg_session *s, struct pg_call *call, const size_t len[], bool release)
 {
 	for (unsigned i = 0; i < call->n; i++) {
 		if (pg_present(call, i))
-			rddr_pg_take_out(s, call, i, len[i], true);
+			rddr_pg_take_out(s, call, i, len[i], release);
 	}
 }
 
 /* ---- what a message means for what follows ---- */
+
+/* The result is over, or one without columns begins. */
+static void forget_columns(struct pg_session *s)
+{
+	s->columns.len = s->columns.from = 0;
+}
 
 /* The names of a result's columns, for findings. */
 static void note_columns(struct pg_session *s, struct slice body)
@@ -39,7 +45,7 @@ static void note_columns(struct pg_session *s, struct slice body)
 	struct pg_cursor c = {.left = body};
 	unsigned n = rddr_pg_take16(&c);
 
-	s->columns.len = s->columns.from = 0;
+	forget_columns(s);
 	for (unsigned i = 0; i < n && !c.bad && s->columns.len < 1024; i++) {
 		struct slice name = rddr_pg_take_string(&c);
 
@@ -65,17 +71,25 @@ static bool account(struct pg_session *s, struct pg_call *call, const struct pg_
 		note_columns(s, m->body);
 		break;
 	case 'H':
-		s->copy_text = m->body.len && m->body.data[0] == 0;
+	case 'W':
+		/* What comes both ways is no text, whatever it says. */
+		s->copy_text = m->type == 'H' && m->body.len && m->body.data[0] == 0;
 		s->rows = 0;
+		forget_columns(s);
+		break;
+	case 'n':
+		forget_columns(s);
 		break;
 	case 'C':
 	case 'I':
 	case 'E':
 		s->statements++;
 		s->rows = 0;
+		forget_columns(s);
 		break;
 	case 'Z':
 		call->result->boundary = true;
+		forget_columns(s);
 		/* A finding names the request whose answer ends here. */
 		if (rddr_pg_apart_answered(s, call) != PG_APART_OK)
 			return false;
@@ -140,6 +154,21 @@ static enum rddr_verdict take_alike(struct pg_session *s, struct pg_call *call, 
 
 /* ---- in pieces ---- */
 
+/* Not all have the same byte there. */
+static enum rddr_verdict differ_in_piece(struct pg_session *s, struct pg_call *call, size_t at)
+{
+	unsigned bytes[RDDR_MAX_INSTANCES] = {0}, other = 1;
+
+	for (unsigned i = 0; i < call->n; i++)
+		bytes[i] = pg_present(call, i) ? pg_rest(call, i).data[at] : 0;
+	while (other + 1 < call->n && (!pg_present(call, other) || bytes[other] == bytes[0]))
+		other++;
+	rddr_pg_find(s, call, other, 0, "row %llu differs in the middle of a long %s", (unsigned long long)s->rows + 1,
+		     rddr_pg_answer_name(s->piece_type));
+	call->result->finding.alone = rddr_pg_alone(call, bytes);
+	return RDDR_DIVERGE;
+}
+
 /* The message under way is longer than what is held: its bytes have to be the same. */
 static enum rddr_verdict take_piece(struct pg_session *s, struct pg_call *call)
 {
@@ -153,14 +182,8 @@ static enum rddr_verdict take_piece(struct pg_session *s, struct pg_call *call)
 
 		shortest = rest < shortest ? rest : shortest;
 	}
-	if (len < shortest && len < s->piece_left) {
-		for (unsigned i = 1; i < call->n; i++) {
-			if (pg_present(call, i) && pg_rest(call, i).data[len] != pg_rest(call, 0).data[len])
-				return rddr_pg_find(s, call, i, 0, "row %llu differs in the middle of a long %s",
-						    (unsigned long long)s->rows + 1,
-						    rddr_pg_answer_name(s->piece_type));
-		}
-	}
+	if (len < shortest && len < s->piece_left)
+		return differ_in_piece(s, call, len);
 	for (unsigned i = 0; len && i < call->n; i++) {
 		if (pg_present(call, i))
 			rddr_pg_take_out(s, call, i, len, true);
@@ -331,6 +354,19 @@ static enum rddr_verdict of_one_type(struct pg_session *s, struct pg_call *call,
 	return complete ? rddr_pg_find_place(s, call, other, 0, m, &place) : RDDR_WAIT;
 }
 
+static enum rddr_verdict differ_in_length(struct pg_session *s, struct pg_call *call, const struct pg_message m[],
+					  unsigned i)
+{
+	unsigned lengths[RDDR_MAX_INSTANCES];
+
+	for (unsigned k = 0; k < call->n; k++)
+		lengths[k] = (unsigned)m[k].whole;
+	rddr_pg_find(s, call, i, 0, "row %llu: a long %s of %zu bytes, and not of %zu", (unsigned long long)s->rows + 1,
+		     rddr_pg_answer_name(m[i].type), m[i].whole, m[0].whole);
+	call->result->finding.alone = rddr_pg_alone(call, lengths);
+	return RDDR_DIVERGE;
+}
+
 /* Whether all are there to be compared whole. Not so: waits, or begins to take pieces. */
 static enum rddr_verdict wholly(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
@@ -350,10 +386,8 @@ static enum rddr_verdict wholly(struct pg_session *s, struct pg_call *call, cons
 					    rddr_pg_answer_name(m[i].type), m[i].whole, s->limit);
 		}
 		if (m[i].whole != m[0].whole)
-			return rddr_pg_find(s, call, i, 0, "row %llu: a long %s of %zu bytes, and not of %zu",
-					    (unsigned long long)s->rows + 1, rddr_pg_answer_name(m[i].type), m[i].whole,
-					    m[0].whole);
-		s->piece_left = m[0].whole;
+			return differ_in_length(s, call, m, i);
+		s->piece_left = s->piece_whole = m[0].whole;
 		s->piece_type = m[0].type;
 	}
 	return complete || s->piece_left ? RDDR_AGREE : RDDR_WAIT;
@@ -382,7 +416,12 @@ static enum rddr_verdict compare(struct pg_session *s, struct pg_call *call, con
 		len[i] = m[i].whole;
 	if (!account(s, call, &m[0]))
 		return RDDR_DIVERGE;
-	take_all(s, call, len);
+	/* Where something is left out of comparison, the client gets it anew. */
+	bool anew = strchr("ETt", m[0].type) != NULL;
+
+	if (anew && !rddr_pg_write(s, call, m))
+		return rddr_pg_find(s, call, 0, s->n > 1, "out of memory");
+	take_all(s, call, len, !anew);
 	return RDDR_AGREE;
 }
 

@@ -54,20 +54,37 @@ static unsigned queue_of(char type)
 	return type == 'S' ? PG_SETTINGS : PG_NOTIFICATIONS;
 }
 
-/* Whether a notification came from the client's own session at that instance. */
-static bool is_own(const struct pg_session *s, unsigned i, const struct pg_message *m)
+bool rddr_pg_is_own(const struct pg_session *s, unsigned i, const struct pg_message *m)
 {
-	return m->type == 'A' && m->body.len >= 4 && memcmp(m->body.data, s->instance[i].key, 4) == 0;
+	const struct pg_instance *in = &s->instance[i];
+
+	return m->type == 'A' && in->has_key && m->body.len >= 4 && memcmp(m->body.data, in->key, 4) == 0;
 }
 
-static bool same(const struct pg_session *s, const struct pg_message m[], unsigned i, struct pg_place *place)
+/* Whether the first that each has kept say the same. */
+static bool agree(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
-	if (is_own(s, 0, &m[0]) != is_own(s, i, &m[i])) {
-		*place = (struct pg_place){
+	unsigned own[RDDR_MAX_INSTANCES] = {0};
+	struct pg_place place;
+
+	for (unsigned i = 0; i < s->n; i++)
+		own[i] = pg_present(call, i) && rddr_pg_is_own(s, i, &m[i]);
+	for (unsigned i = 1; i < s->n; i++) {
+		if (!pg_present(call, i))
+			continue;
+		if (!rddr_pg_same(s, i, &m[i], 0, &m[0], &place)) {
+			rddr_pg_find_place(s, call, i, 0, m, &place);
+			return false;
+		}
+		if (own[i] == own[0])
+			continue;
+		place = (struct pg_place){
 			.what = "a notification of the client's own at one, of another's at the other"};
+		rddr_pg_find_place(s, call, i, 0, m, &place);
+		call->result->finding.alone = rddr_pg_alone(call, own);
 		return false;
 	}
-	return rddr_pg_same(s, i, &m[i], 0, &m[0], place);
+	return true;
 }
 
 /* What all have sent of that kind. */
@@ -75,7 +92,6 @@ static int let_out(struct pg_session *s, struct pg_call *call, unsigned kind)
 {
 	for (;;) {
 		struct pg_message m[RDDR_MAX_INSTANCES] = {0};
-		struct pg_place place;
 
 		for (unsigned i = 0; i < s->n; i++) {
 			const struct pg_queue *q = &s->instance[i].apart[kind];
@@ -83,14 +99,13 @@ static int let_out(struct pg_session *s, struct pg_call *call, unsigned kind)
 			if (pg_present(call, i) && rddr_pg_read(rddr_pg_queue_all(q), &m[i]) != PG_READ_OK)
 				return PG_APART_OK;
 		}
-		for (unsigned i = 1; i < s->n; i++) {
-			if (pg_present(call, i) && !same(s, m, i, &place)) {
-				rddr_pg_find_place(s, call, i, 0, m, &place);
-				return PG_APART_DIVERGE;
-			}
-		}
+		if (!agree(s, call, m))
+			return PG_APART_DIVERGE;
 		s->waits[kind] = 0;
-		s->host->emit(s->handle, RDDR_LONE, rddr_pg_queue_all(&s->instance[0].apart[kind]).data, m[0].whole);
+		if (!rddr_pg_write(s, call, m)) {
+			rddr_pg_find(s, call, 0, s->n > 1, "out of memory");
+			return PG_APART_DIVERGE;
+		}
 		for (unsigned i = 0; i < s->n; i++) {
 			if (pg_present(call, i))
 				rddr_pg_queue_drop(&s->instance[i].apart[kind], m[i].whole);
@@ -120,13 +135,14 @@ int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const 
 int rddr_pg_apart_answered(struct pg_session *s, struct pg_call *call)
 {
 	for (unsigned kind = 0; kind < PG_QUEUES; kind++) {
-		unsigned with = s->n, without = 0;
+		unsigned with = s->n, without = 0, has[RDDR_MAX_INSTANCES] = {0};
 		struct pg_message m;
 
 		for (unsigned i = 0; i < s->n; i++) {
 			if (!pg_present(call, i))
 				continue;
-			if (s->instance[i].apart[kind].len)
+			has[i] = s->instance[i].apart[kind].len > 0;
+			if (has[i])
 				with = i;
 			else
 				without = i;
@@ -139,6 +155,7 @@ int rddr_pg_apart_answered(struct pg_session *s, struct pg_call *call)
 			continue;
 		rddr_pg_read(rddr_pg_queue_all(&s->instance[with].apart[kind]), &m);
 		rddr_pg_find(s, call, with, without, "%s, which the other has not sent", rddr_pg_answer_name(m.type));
+		call->result->finding.alone = rddr_pg_alone(call, has);
 		return PG_APART_DIVERGE;
 	}
 	return PG_APART_OK;

@@ -2,9 +2,9 @@
 /*
  * postgres_cancel.c - keys that a client shows to have its statement cancelled.
  *
- * Each instance gives out a key of its own; the client gets one that is made here. Its process number is instance 0's,
- * because clients know by it their own notifications; its secret is drawn. A request to cancel comes on a connection of
- * its own, perhaps to another worker: the keys are in a table that all sessions of the service share.
+ * Each instance gives out a key of its own, which cannot be compared; the client gets one that is drawn here. Its
+ * process number is a positive one, and stands in the client's own notifications, too. A request to cancel comes on a
+ * connection of its own, perhaps to another worker: the keys are in a table that all sessions of the service share.
  *
  * With `order: leader` the leader may be cancelled before the others have been sent the statement. They would do it
  * all, so they are not sent it at all any more.
@@ -26,17 +26,19 @@ bool rddr_pg_cancel_remember(struct pg_session *s)
 
 	for (unsigned i = 0; i < s->n; i++)
 		memcpy(all + (size_t)8 * i, s->instance[i].key, 8);
-	memcpy(s->client_key, s->instance[0].key, 8);
 	if (s->reports) {
 		/* The client was told by instance 0. */
+		memcpy(s->client_key, s->instance[0].key, 8);
 		s->keyed = s->host->table_put(s->keys, s->client_key, 8, all, (size_t)8 * s->n, KEY_LIFE);
 		return s->keyed;
 	}
 	for (int tries = 0; tries < SECRET_TRIES; tries++) {
 		size_t len = sizeof(other);
 
-		if (getrandom(s->client_key + 4, 4, 0) != 4)
+		if (getrandom(s->client_key, 8, 0) != 8)
 			return false;
+		s->client_key[0] &= 0x7f;
+		s->client_key[3] |= 1;
 		if (s->host->table_get(s->keys, s->client_key, 8, other, &len))
 			continue;
 		s->keyed = s->host->table_put(s->keys, s->client_key, 8, all, (size_t)8 * s->n, KEY_LIFE);

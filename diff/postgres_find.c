@@ -89,6 +89,27 @@ static void begin(struct pg_call *call, unsigned i, unsigned k)
 	f->alone = call->n < 3 ? RDDR_ALONE_NOBODY : i + 1;
 }
 
+uint32_t rddr_pg_alone(const struct pg_call *call, const unsigned kinds[])
+{
+	uint32_t found = RDDR_ALONE_NOBODY;
+	unsigned present = 0, among[RDDR_MAX_INSTANCES];
+
+	for (unsigned i = 0; i < call->n; i++) {
+		if (pg_present(call, i))
+			among[present++] = i;
+	}
+	for (unsigned i = 0; i < present && present > 2; i++) {
+		unsigned like = 0, first = kinds[among[i == 0]];
+
+		/* Of its own kind there is nobody else, and the others are like the first of them. */
+		for (unsigned k = 0; k < present; k++)
+			like += k != i && kinds[among[k]] == first;
+		if (first != kinds[among[i]] && like == present - 1)
+			found = among[i] + 1;
+	}
+	return found;
+}
+
 enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k, const char *fmt, ...)
 {
 	struct rddr_finding *f = &call->result->finding;

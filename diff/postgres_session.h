@@ -13,6 +13,7 @@
  *   postgres_answer.c   what the instances say, message by message
  *   postgres_apart.c    messages that may come anywhere
  *   postgres_compare.c  two messages that are not the same bytes
+ *   postgres_written.c  what the client gets where they say the same
  *   postgres_rows.c     rows with noise in them
  *   postgres_bag.c      rows in any order
  *   postgres_find.c     findings
@@ -160,7 +161,8 @@ struct pg_session {
 	char lost_code[6];
 
 	/* Where the comparison stands. */
-	size_t piece_left; /* of a message that is let out in pieces */
+	size_t piece_left;  /* of a message that is let out in pieces */
+	size_t piece_whole; /* all of it */
 	char piece_type;
 	bool copy_text; /* COPY out, in the text format */
 	uint64_t rows;	/* of the result so far */
@@ -303,6 +305,8 @@ bool rddr_pg_apart_fits(const struct pg_session *s, unsigned i, const struct pg_
 int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m);
 /* A request was answered by all. */
 int rddr_pg_apart_answered(struct pg_session *s, struct pg_call *call);
+/* Whether a notification came from the client's own session at that instance. */
+bool rddr_pg_is_own(const struct pg_session *s, unsigned i, const struct pg_message *m);
 
 /* ---- postgres_compare.c ---- */
 
@@ -321,6 +325,15 @@ bool rddr_pg_same_text(const struct pg_session *s, unsigned i, struct slice a, u
 /* Whether a message of instance i (a) says the same as instance k's (b); both are complete and of one type. */
 bool rddr_pg_same(const struct pg_session *s, unsigned i, const struct pg_message *a, unsigned k,
 		  const struct pg_message *b, struct pg_place *place);
+
+/* ---- postgres_written.c ---- */
+
+/* What may stand where the config leaves a field of errors (S or M), or a parameter's value, out of comparison. */
+bool rddr_pg_error_form(char field, struct slice value);
+bool rddr_pg_setting_form(struct slice value);
+/* Emits to the client what all of them say, which rddr_pg_same found to be the same: instance 0's message, without what
+ * not all have in common. False: out of memory, and nothing was emitted. */
+bool rddr_pg_write(struct pg_session *s, const struct pg_call *call, const struct pg_message m[]);
 
 /* ---- postgres_rows.c ---- */
 
@@ -343,6 +356,9 @@ void rddr_pg_bag_free(struct pg_session *s);
 
 enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+/* Who stands alone, where each instance is of some kind: the one of another kind than all others, which are of one. To
+ * be put into the finding of rddr_pg_find, which takes i for the culprit, where i was only compared with another. */
+uint32_t rddr_pg_alone(const struct pg_call *call, const unsigned kinds[]);
 /* The same, for two messages. */
 enum rddr_verdict rddr_pg_find_place(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k,
 				     const struct pg_message m[], const struct pg_place *place);

@@ -34,29 +34,52 @@ static bool find_setting(const struct pg_instance *in, struct slice name, struct
 	return found;
 }
 
-/* Whether all have a setting of instance 0's, with values that say the same. */
-static enum {
-	SETTING_AGREES,
-	SETTING_LEFT_OUT,
-	SETTING_DIFFERS
-} judge_setting(const struct pg_session *s, const struct pg_call *call, struct slice name, struct slice value,
-		unsigned *who, struct slice *other)
-{
-	bool everybody = true;
+/* What all have of one of instance 0's settings. */
+struct values {
+	struct slice of[RDDR_MAX_INSTANCES];
+	bool everybody; /* has it */
+};
 
+/* The first that has another value; s->n: none has. */
+static unsigned find_other(const struct pg_session *s, const struct pg_call *call, const struct values *v, bool ignored,
+			   bool *differ)
+{
+	*differ = false;
 	for (unsigned i = 1; i < s->n; i++) {
-		if (!pg_present(call, i))
+		if (!pg_present(call, i) || !v->of[i].data || slice_equal(v->of[i], v->of[0]))
 			continue;
-		if (!find_setting(&s->instance[i], name, other)) {
-			everybody = false;
-			continue;
-		}
-		if (!rddr_pg_params_ignores_setting(s->params, name) && !rddr_pg_same_text(s, 0, value, i, *other)) {
-			*who = i;
-			return SETTING_DIFFERS;
-		}
+		*differ = true;
+		if (ignored ? !rddr_pg_setting_form(v->of[i]) || !rddr_pg_setting_form(v->of[0])
+			    : !rddr_pg_same_text(s, i, v->of[i], 0, v->of[0]))
+			return i;
 	}
-	return everybody ? SETTING_AGREES : SETTING_LEFT_OUT;
+	return s->n;
+}
+
+static enum rddr_verdict differ_in(struct pg_session *s, struct pg_call *call, struct slice name,
+				   const struct values *v, bool ignored, unsigned who)
+{
+	unsigned kinds[RDDR_MAX_INSTANCES] = {0};
+
+	if (ignored)
+		rddr_pg_find(s, call, who, 0, "parameter %.*s is not compared, but too long, or no text",
+			     (int)(name.len < 40 ? name.len : 40), (const char *)name.data);
+	else if (s->params->redact)
+		rddr_pg_find(s, call, who, 0, "parameter %.*s: the values differ", (int)(name.len < 40 ? name.len : 40),
+			     (const char *)name.data);
+	else
+		rddr_pg_find(s, call, who, 0, "parameter %.*s is \"%.*s\" and not \"%.*s\"",
+			     (int)(name.len < 40 ? name.len : 40), (const char *)name.data,
+			     (int)(v->of[who].len < 40 ? v->of[who].len : 40), (const char *)v->of[who].data,
+			     (int)(v->of[0].len < 40 ? v->of[0].len : 40), (const char *)v->of[0].data);
+	for (unsigned i = 0; i < s->n; i++) {
+		while (kinds[i] < i && pg_present(call, i) &&
+		       (ignored ? rddr_pg_setting_form(v->of[i]) != rddr_pg_setting_form(v->of[kinds[i]])
+				: !rddr_pg_same_text(s, i, v->of[i], kinds[i], v->of[kinds[i]])))
+			kinds[i]++;
+	}
+	call->result->finding.alone = rddr_pg_alone(call, kinds);
+	return RDDR_DIVERGE;
 }
 
 static enum rddr_verdict tell_settings(struct pg_session *s, struct pg_call *call)
@@ -64,22 +87,26 @@ static enum rddr_verdict tell_settings(struct pg_session *s, struct pg_call *cal
 	struct pg_cursor c = {.left = rddr_pg_queue_all(&s->instance[0].settings)};
 
 	while (c.left.len && !c.bad) {
-		struct slice name = rddr_pg_take_string(&c), value = rddr_pg_take_string(&c), other = {0};
+		struct slice name = rddr_pg_take_string(&c), value = rddr_pg_take_string(&c);
+		struct values v = {.everybody = true};
 		uint8_t head[PG_HEADER] = {'S'};
-		unsigned who = 0;
+		bool ignored = rddr_pg_params_ignores_setting(s->params, name), differ;
 
-		switch (judge_setting(s, call, name, value, &who, &other)) {
-		case SETTING_DIFFERS:
-			return rddr_pg_find(s, call, who, 0, "parameter %.*s is \"%.*s\" and not \"%.*s\"",
-					    (int)name.len, (const char *)name.data,
-					    (int)(other.len < 40 ? other.len : 40), (const char *)other.data,
-					    (int)(value.len < 40 ? value.len : 40), (const char *)value.data);
-		case SETTING_LEFT_OUT:
+		for (unsigned i = 0; i < s->n; i++)
+			v.everybody &= !pg_present(call, i) || find_setting(&s->instance[i], name, &v.of[i]);
+		/* Of one that comes twice only the last is told, as it is only the last that is compared. */
+		if (v.of[0].data != value.data)
+			continue;
+		unsigned who = find_other(s, call, &v, ignored, &differ);
+
+		if (who < s->n)
+			return differ_in(s, call, name, &v, ignored, who);
+		if (!v.everybody) {
 			s->host->log(s->handle, "a parameter that not every instance has is not passed on");
 			continue;
-		case SETTING_AGREES:
-			break;
 		}
+		if (ignored && differ)
+			s->host->count(s->handle, RDDR_COUNTED_RULES_APPLIED, 1);
 		pg_put32(head + 1, (uint32_t)(4 + name.len + 1 + value.len + 1));
 		s->host->emit(s->handle, RDDR_LONE, head, sizeof(head));
 		/* Both are terminated, and follow one another. */
@@ -227,7 +254,8 @@ static enum rddr_verdict begin_run(struct pg_session *s, struct pg_call *call)
 
 enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 {
-	unsigned ready = 0, failed = 0, present = 0, a_ready = 0, a_failed = 0;
+	unsigned ready = 0, failed = 0, present = 0, a_ready = 0, a_failed = 0, stands[RDDR_MAX_INSTANCES] = {0};
+	bool may_follow = false;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		enum stand stand = STANDS_MOVED;
@@ -241,6 +269,8 @@ enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 			stand = advance(s, call, i);
 		if (stand == STANDS_DIVERGED)
 			return RDDR_DIVERGE;
+		stands[i] = stand;
+		may_follow |= stand == STANDS_WAITING && call->views[i].end == RDDR_END_OPEN;
 		if (stand == STANDS_READY) {
 			ready++;
 			a_ready = i;
@@ -261,8 +291,13 @@ enum rddr_verdict rddr_pg_startup(struct pg_session *s, struct pg_call *call)
 	default:
 		break;
 	}
-	if (ready && failed)
-		return rddr_pg_find(s, call, a_failed, a_ready, "it refused the client, another let it in");
+	/* Who stands alone is seen by what all do. */
+	if (ready && failed && !may_follow) {
+		rddr_pg_find(s, call, a_failed, a_ready, "it refused the client, another let it in");
+		call->result->finding.alone =
+			ready + failed == present ? rddr_pg_alone(call, stands) : RDDR_ALONE_NOBODY;
+		return RDDR_DIVERGE;
+	}
 	if (failed == present) {
 		/* Each says why; that is compared like any other error. */
 		s->phase = PG_PHASE_RUN;

@@ -124,19 +124,31 @@ bool rddr_pg_take_value(struct pg_cursor *c, struct slice *value)
 	return !c->bad;
 }
 
-struct slice rddr_pg_error_field(struct slice body, char field)
+unsigned rddr_pg_error_fields(struct slice body, char field, struct slice *value)
 {
 	struct pg_cursor c = {.left = body};
+	unsigned n = 0;
 
+	*value = (struct slice){0};
 	while (!c.bad) {
 		char type = (char)rddr_pg_take8(&c);
 
 		if (!type)
 			break;
-		struct slice value = rddr_pg_take_string(&c);
+		struct slice its = rddr_pg_take_string(&c);
 
-		if (type == field && !c.bad)
-			return value;
+		if (type != field || c.bad)
+			continue;
+		if (!n++)
+			*value = its;
 	}
-	return (struct slice){0};
+	return n;
+}
+
+struct slice rddr_pg_error_field(struct slice body, char field)
+{
+	struct slice value;
+
+	rddr_pg_error_fields(body, field, &value);
+	return value;
 }

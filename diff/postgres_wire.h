@@ -88,5 +88,7 @@ bool rddr_pg_take_value(struct pg_cursor *c, struct slice *value);
 
 /* Of an ErrorResponse or a NoticeResponse: the field of that kind; empty where there is none. */
 struct slice rddr_pg_error_field(struct slice body, char field);
+/* How many there are of that kind; the first one. */
+unsigned rddr_pg_error_fields(struct slice body, char field, struct slice *value);
 
 #endif

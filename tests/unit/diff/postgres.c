@@ -12,126 +12,13 @@
 
 #include <cmocka.h>
 
-#include "fakepgtext.h"
+#include "fakepgplay.h"
 
 #define TOKENS	  "{\"tokens\": [[\"15.1\", \"13.22\", \"v\"]]}"
 #define UNORDERED "{\"unordered-rows\": true}"
 #define RESULT	  "T a:23 b:25"
 #define DONE	  "C SELECT 1 | Z I"
-#define ALL	  0xffu /* nobody stands alone */
-
-struct example {
-	const char *what, *params;
-	/* NULL: as instance 0. "x$" at the end: the stream ends there. */
-	const char *in[3];
-	/* NULL: they agree, and the client hears instance 0. Otherwise of the finding: where, and why begins with. */
-	const char *where, *why;
-	const char *heard; /* in front of a finding; or where it is not what instance 0 said */
-	unsigned alone;	   /* with a finding: who stands alone, or ALL */
-	bool filter;
-	bool idle; /* the client asked for nothing */
-};
-
-/* ---- how an example is played ---- */
-
-struct play {
-	struct rddr_session s;
-	struct fake_out said[3], asked, heard;
-};
-
-static const char *said_by(const struct example *e, unsigned i)
-{
-	const char *text = e->in[i] ? e->in[i] : e->in[0];
-
-	return text ? text : "";
-}
-
-static void begin(struct play *p, const struct example *e)
-{
-	*p = (struct play){0};
-	if (pg_begin(&p->s, &rddr_diff_plugin, 3, e->filter, e->params) != 0)
-		fail_msg("%s: it does not begin", e->what);
-	for (unsigned i = 0; i < 3; i++) {
-		const char *text = said_by(e, i);
-		size_t len = strlen(text);
-		bool ends = len && text[len - 1] == '$';
-		char *copy = strdup(text);
-
-		assert_non_null(copy);
-		copy[len - ends] = '\0';
-		pg_welcome(&p->said[i], (uint8_t)(i + 1));
-		pg_say(&p->said[i], copy);
-		free(copy);
-	}
-	pg_login(&p->s, p->said);
-	for (unsigned i = 0; i < 3; i++) {
-		const char *text = said_by(e, i);
-
-		if (*text && text[strlen(text) - 1] == '$')
-			p->s.in[i].end = RDDR_END_ENDED;
-	}
-	if (!e->idle)
-		pg_say(&p->asked, "Q select a | Q select b | Q select c");
-	fake_set(&p->s.in[FAKE_LONE], p->asked.data, p->asked.len, RDDR_END_OPEN);
-	fake_show(&p->s.in[FAKE_LONE], SIZE_MAX);
-	assert_true(fake_modify(&p->s));
-	/* A finding tells what was let out whole; an agreement, all that was said. */
-	if (e->heard)
-		pg_say(&p->heard, e->heard);
-	else if (!e->where)
-		fake_append(&p->heard, p->said[0].data + PG_WELCOME, p->said[0].len - PG_WELCOME);
-}
-
-static void end(struct play *p)
-{
-	fake_end(&p->s);
-	for (unsigned i = 0; i < 3; i++)
-		free(p->said[i].data);
-	free(p->asked.data);
-	free(p->heard.data);
-}
-
-static void check(const struct example *e, const struct play *p, bool agrees, const char *how)
-{
-	const struct rddr_finding *f = &p->s.finding;
-	const struct fake_out *out = &p->s.out[FAKE_LONE];
-
-	if (agrees != !e->where)
-		fail_msg("%s, %s: %s (%s: %s)", e->what, how, agrees ? "agrees" : "diverges", f->where, f->why);
-	if (!agrees && (strcmp(f->where, e->where) != 0 || strncmp(f->why, e->why, strlen(e->why)) != 0))
-		fail_msg("%s, %s: %s: %s", e->what, how, f->where, f->why);
-	if (!agrees && f->alone != (e->alone == ALL ? RDDR_ALONE_NOBODY : e->alone + 1))
-		fail_msg("%s, %s: %u stands alone", e->what, how, f->alone - 1);
-	/* In front of a finding less of it may be let out, by how much was looked at together. */
-	size_t heard = out->len - PG_WELCOME;
-	if ((!agrees && heard > p->heard.len) ||
-	    !pg_alike(out->data + PG_WELCOME, heard, p->heard.data, p->heard.len, !agrees))
-		fail_msg("%s, %s: the client hears %zu bytes, and not %zu", e->what, how, heard, p->heard.len);
-}
-
-static void play(const struct example *e)
-{
-	struct play p;
-
-	begin(&p, e);
-	check(e, &p, fake_diff_whole(&p.s), "whole");
-	end(&p);
-	begin(&p, e);
-	check(e, &p, fake_diff_dribbled(&p.s), "dribbled");
-	end(&p);
-	for (uint64_t seed = 1; seed <= 20; seed++) {
-		begin(&p, e);
-		check(e, &p, fake_diff_chunked(&p.s, seed, 1 + seed * 5), "in pieces");
-		end(&p);
-	}
-}
-
-static void play_all(const struct example *examples, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		play(&examples[i]);
-}
-#define PLAY_ALL(examples) play_all(examples, sizeof(examples) / sizeof((examples)[0]))
+#define LONG_TEXT "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
 /* ---- messages ---- */
 
@@ -171,10 +58,24 @@ static const struct example compared[] = {
 	 .alone = 1},
 	{"the second statement",
 	 NULL,
-	 {"T a | D 1 | C SELECT 1 | Z I | D 1", "T a | D 1 | C SELECT 1 | Z I | D 2"},
-	 "statement 2 (select b), row 1, column 1 a",
+	 {"T a | D 1 | C SELECT 1 | Z I | T b | D 1", "T a | D 1 | C SELECT 1 | Z I | T b | D 2"},
+	 "statement 2 (select b), row 1, column 1 b",
+	 "'2'",
+	 "T a | D 1 | C SELECT 1 | Z I | T b",
+	 .alone = 1},
+	{"a statement without a description",
+	 NULL,
+	 {"T a | D 1 | C SELECT 1 | Z I | D 1 | C SELECT 1", "T a | D 1 | C SELECT 1 | Z I | D 2 | C SELECT 1"},
+	 "statement 2 (select b), row 1, column 1 ",
 	 "'2'",
 	 "T a | D 1 | C SELECT 1 | Z I",
+	 .alone = 1},
+	{"a portal that goes on",
+	 NULL,
+	 {"T a | D 1 | s | D 1 | C SELECT 1", "T a | D 1 | s | D 2 | C SELECT 1"},
+	 "statement 1 (select a), row 2, column 1 a",
+	 "'2'",
+	 "T a | D 1 | s",
 	 .alone = 1},
 	{"columns of a row",
 	 NULL,
@@ -257,7 +158,16 @@ static void messages_are_compared(void **state)
 static void columns_are_compared(void **state)
 {
 	static const struct example examples[] = {
-		{"tables", NULL, {"T a:23:16400:1", "T a:23:16500:1", "T a:23:9999:1"}, .where = NULL},
+		{"tables",
+		 NULL,
+		 {"T a:23:16400:1 b:23:7:2", "T a:23:16500:1 b:23:7:2", "T a:23:9999:1 b:23:7:2"},
+		 .where = NULL,
+		 .heard = "T a:23:0:0 b:23:7:2"},
+		{"tables of one",
+		 NULL,
+		 {"T a:23:16400:1", NULL, "T a:23:16401:1"},
+		 .where = NULL,
+		 .heard = "T a:23:0:0"},
 		{"a table or none",
 		 NULL,
 		 {"T a:23:16400:1", "T a:23:0:1"},
@@ -295,8 +205,9 @@ static void columns_are_compared(void **state)
 		 .alone = 1},
 		{"those are left out",
 		 "{\"type-oids\": \"ignore\"}",
-		 {"T a:16390", "T a:16391", "T a:16384"},
-		 .where = NULL},
+		 {"T a:16390 b:23 | t 20 16390", "T a:16391 b:23 | t 20 16391", "T a:16384 b:23 | t 20 16384"},
+		 .where = NULL,
+		 .heard = "T a:705 b:23 | t 20 705"},
 		{"PostgreSQL's are not",
 		 "{\"type-oids\": \"ignore\"}",
 		 {"T a:16390", "T a:16383"},
@@ -337,7 +248,23 @@ static void errors_are_compared(void **state)
 		{"file, line and routine",
 		 NULL,
 		 {"E SERROR,C1,Mx,Fa.c,L7,Rone", "E SERROR,C1,Mx,Fb.c,L8,Rtwo", "E SERROR,C1,Mx"},
-		 .where = NULL},
+		 .where = NULL,
+		 .heard = "E SERROR,C1,Mx"},
+		{"what all have of them",
+		 NULL,
+		 {"E SERROR,C1,Mx,Fa.c,L7,Rone | Z I", "E SERROR,C1,Mx,Fa.c,L8,Rone | Z I"},
+		 .where = NULL,
+		 .heard = "E SERROR,C1,Mx,Fa.c,Rone | Z I"},
+		{"a way out",
+		 NULL,
+		 {"E C1,Mx,Fall,Lof,Rit,Fleaves,Fhere | N C2,My,Ftoo | Z I", "E C1,Mx | N C2,My | Z I"},
+		 .where = NULL,
+		 .heard = "E C1,Mx | N C2,My | Z I"},
+		{"in another place, and twice",
+		 NULL,
+		 {"E Fa.c,C1,Fa.c,Mx,L7", "E L7,C1,Fa.c,Mx", "E C1,Mx,Fa.c,L7"},
+		 .where = NULL,
+		 .heard = "E C1,Mx,L7"},
 		{"they are compared",
 		 "{\"ignore-error-fields\": \"\"}",
 		 {"E C1,Mx,L7", "E C1,Mx,L8"},
@@ -354,8 +281,23 @@ static void errors_are_compared(void **state)
 		 .alone = 1},
 		{"words are left out",
 		 "{\"ignore-error-fields\": \"FLRM\"}",
-		 {"E C42P01,Mx", "E C42P01,My"},
-		 .where = NULL},
+		 {"E C42P01,Mx,Da", "E C42P01,My,Da"},
+		 .where = NULL,
+		 .heard = "E C42P01,Da,Mx"},
+		{"words of another kind",
+		 "{\"ignore-error-fields\": \"M\"}",
+		 {"E C42P01,Mx", "E C42P01,M\x01"},
+		 "statement 1 (select a), ErrorResponse, field M",
+		 "a field that is not compared is too long, or no text",
+		 "",
+		 .alone = 1},
+		{"none, and two",
+		 "{\"ignore-error-fields\": \"SM\"}",
+		 {"E SERROR,C1,Mx,Mtoo", "E SFEHLER,C1,Mx", "E SFEHLER,C1,Mx"},
+		 "statement 1 (select a), ErrorResponse, field M",
+		 "a field that is not compared is not there, or more than once",
+		 "",
+		 .alone = 0},
 		{"a field that one has",
 		 NULL,
 		 {"E C1,Mx", NULL, "E C1,Mx,Hy"},
@@ -510,7 +452,11 @@ static void what_is_no_message_is_denied(void **state)
 static void notices_settings_and_notifications_come_anywhere(void **state)
 {
 	static const struct example examples[] = {
-		{"at one place", NULL, {"N C0,Mx | S TimeZone=UTC | A 7,c,d | Z I"}, .where = NULL},
+		{"at one place",
+		 NULL,
+		 {"N C0,Mx | S TimeZone=UTC | A 7,c,d | Z I"},
+		 .where = NULL,
+		 .heard = "N C0,Mx | S TimeZone=UTC | A 0,c,d | Z I"},
 		{"at others",
 		 NULL,
 		 {"N C0,Mx | D 1 | D 2 | C SELECT 2 | Z I", "D 1 | N C0,Mx | D 2 | C SELECT 2 | Z I",
@@ -521,12 +467,12 @@ static void notices_settings_and_notifications_come_anywhere(void **state)
 		 NULL,
 		 {"A 7,c,d | Z I | Z I", "Z I | A 8,c,d | Z I", "Z I | A 9,c,d | Z I"},
 		 .where = NULL,
-		 .heard = "Z I | A 7,c,d | Z I"},
+		 .heard = "Z I | A 0,c,d | Z I"},
 		{"while others say nothing",
 		 NULL,
 		 {"Z I | A 7,c,d", "A 8,c,d | Z I", "A 9,c,d | Z I"},
 		 .where = NULL,
-		 .heard = "Z I | A 7,c,d"},
+		 .heard = "Z I | A 0,c,d"},
 		{"kinds by themselves", NULL, {"N C0,Mx | S a=b | Z I", "S a=b | N C0,Mx | Z I"}, .where = NULL},
 		{"never",
 		 NULL,
@@ -535,6 +481,13 @@ static void notices_settings_and_notifications_come_anywhere(void **state)
 		 "NoticeResponse, which the other has not sent",
 		 "Z I",
 		 .alone = 1},
+		{"never, at instance 0",
+		 NULL,
+		 {"Z I | Z I", "N C0,Mx | Z I | Z I", "N C0,Mx | Z I | Z I"},
+		 "statement 1 (select b)",
+		 "NoticeResponse, which the other has not sent",
+		 "Z I",
+		 .alone = 0},
 		{"another",
 		 NULL,
 		 {"N C0,Mx | Z I", "N C0,My | Z I"},
@@ -560,18 +513,25 @@ static void notices_settings_and_notifications_come_anywhere(void **state)
 		 "{\"ignore-parameters\": [\"timezone\"]}",
 		 {"S TimeZone=UTC | Z I", "S TimeZone=CET | Z I"},
 		 .where = NULL},
+		{"one that is too long",
+		 "{\"ignore-parameters\": [\"TimeZone\"]}",
+		 {"S TimeZone=" LONG_TEXT LONG_TEXT "1 | Z I", "S TimeZone=UTC | Z I", "S TimeZone=UTC | Z I"},
+		 "statement 1 (select a), ParameterStatus",
+		 "a value that is not compared is too long, or no text",
+		 "",
+		 .alone = 0},
 		{"processes are each server's own",
 		 NULL,
 		 {"A 71,c,d | Z I", "A 72,c,d | Z I", "A 73,c,d | Z I"},
-		 .where = NULL},
-		{"the client's own at all", NULL, {"A 1,c,d | Z I", "A 2,c,d | Z I", "A 3,c,d | Z I"}, .where = NULL},
+		 .where = NULL,
+		 .heard = "A 0,c,d | Z I"},
 		{"the client's own at one",
 		 NULL,
 		 {"A 1,c,d | Z I", "A 2,c,d | Z I", "A 7,c,d | Z I"},
 		 "statement 1 (select a), NotificationResponse",
 		 "a notification of the client's own at one, of another's at the other",
 		 "",
-		 .alone = ALL},
+		 .alone = 2},
 		{"what is said",
 		 NULL,
 		 {"A 7,c,d | Z I", "A 7,c,e | Z I"},
@@ -595,8 +555,7 @@ static void notices_settings_and_notifications_come_anywhere(void **state)
 /* One sends them without an end, the others none. */
 static void what_one_alone_sends_is_held_within_its_bound(void **state)
 {
-	static const char notice[] = "N M0123456789012345678901234567890123456789012345678901234567890123456789"
-				     "012345678901234567890123456789 | ";
+	static const char notice[] = "N M" LONG_TEXT " | ";
 	struct example e = {"many", NULL, {"Z I | Z I", "", "Z I | Z I"}, .where = NULL};
 	struct fake_out text = {0};
 	struct play p;
@@ -855,6 +814,26 @@ static void noise_is_charged(void **state)
 
 /* ---- long messages, redaction, counters ---- */
 
+/* Nothing of it is out yet: the client can be told. */
+static void a_denial_in_front_of_a_long_row_is_told(void)
+{
+	const struct rddr_denial denial = {
+		.size = sizeof(denial), .reason = RDDR_DENIED_LATE, .reference = "20000101-0000000000"};
+	static const struct example e = {"long", NULL, {"!D 300000", NULL, "!D 300000"}, .where = NULL};
+	struct play p;
+
+	begin(&p, &e);
+	p.s.in[0].shown = p.s.in[1].shown = PG_WELCOME + 5;
+	p.s.in[2].shown = PG_WELCOME;
+	assert_true(fake_diff(&p.s));
+	p.s.in[2].shown = PG_WELCOME + 5;
+	p.said[2].data[PG_WELCOME + 4]++;
+	assert_false(fake_diff(&p.s));
+	rddr_diff_plugin.render_denial(p.s.state, &denial);
+	assert_int_equal(p.s.out[FAKE_LONE].data[PG_WELCOME], 'E');
+	end(&p);
+}
+
 /* 300 KB in one row, which is more than is held: let out as it comes, and cut where it differs. */
 static void a_long_row_is_let_out_in_pieces(void **state)
 {
@@ -865,14 +844,14 @@ static void a_long_row_is_let_out_in_pieces(void **state)
 
 	(void)state;
 	assert_non_null(body);
-	for (int differs = 0; differs < 2; differs++) {
+	for (unsigned differs = 0; differs < 4; differs++) {
 		const struct rddr_denial denial = {
 			.size = sizeof(denial), .reason = RDDR_DENIED_DIVERGENCE, .reference = "20000101-0000000000"};
 
 		begin(&p, &e);
 		memset(body, 'x', LONG);
 		for (unsigned i = 0; i < 3; i++) {
-			body[LONG - 7] = differs && i == 2 ? 'y' : 'x';
+			body[LONG - 7] = differs && i == differs - 1 ? 'y' : 'x';
 			pg_message(&p.said[i], 'd', body, LONG);
 			pg_say(&p.said[i], DONE);
 			p.s.in[i].data = p.said[i].data;
@@ -886,6 +865,7 @@ static void a_long_row_is_let_out_in_pieces(void **state)
 		assert_int_equal(fake_diff_whole(&p.s), !differs);
 		if (differs) {
 			assert_string_equal(p.s.finding.why, "row 1 differs in the middle of a long CopyData");
+			assert_int_equal(p.s.finding.alone, differs);
 			assert_int_equal(p.s.out[FAKE_LONE].len, PG_WELCOME + 200000);
 			/* Nothing can be said in the middle of it. */
 			rddr_diff_plugin.render_denial(p.s.state, &denial);
@@ -896,6 +876,7 @@ static void a_long_row_is_let_out_in_pieces(void **state)
 		end(&p);
 	}
 	free(body);
+	a_denial_in_front_of_a_long_row_is_told();
 	/* Where it has to be seen whole, the bound is one. */
 	static const struct example bounded[] = {
 		{"lengths",
@@ -905,6 +886,20 @@ static void a_long_row_is_let_out_in_pieces(void **state)
 		 "row 1: a long DataRow of 300002 bytes, and not of 300001",
 		 "",
 		 .alone = 2},
+		{"instance 0's",
+		 NULL,
+		 {"!D 300001", "!D 300000", "!D 300000"},
+		 "statement 1 (select a)",
+		 "row 1: a long DataRow of 300001 bytes, and not of 300002",
+		 "",
+		 .alone = 0},
+		{"three of them",
+		 NULL,
+		 {"!D 300001", "!D 300000", "!D 300002"},
+		 "statement 1 (select a)",
+		 "row 1: a long DataRow of 300001 bytes, and not of 300002",
+		 "",
+		 .alone = ALL},
 	};
 	PLAY_ALL(bounded);
 }
