@@ -133,7 +133,7 @@ static bool is_third(const struct pg_session *s, const struct pg_call *call, con
 
 	for (unsigned k = 2; k < call->n; k++)
 		behind += pg_present(call, k);
-	return s->filter && i >= 2 && behind == 1 && pg_present(call, 1) && strchr("DdV", m[0].type) &&
+	return s->filter && i >= 2 && behind == 1 && pg_present(call, 1) && strchr("Dd", m[0].type) &&
 	       m[0].type == m[1].type && m[0].type == m[i].type;
 }
 

@@ -4,39 +4,51 @@
  *
  * A column in which the pair differs is noise, in that row alone. It is charged to the service's noise budget, and what
  * the others have there must be of the length and of the kind of bytes that the pair shows.
+ *
+ * Of a row of COPY nobody here knows where its columns end: text and CSV look alike, and the delimiter is the client's
+ * to choose. It is cut at what is mostly one, and in what lies between only the spans in which the pair differs are
+ * noise (spans.h): text that the pair agrees on has to be everybody's. In COPY's binary format, and in the value of a
+ * function call, nothing is noise.
  */
 #include "noise.h"
 #include "postgres_session.h"
+#include "spans.h"
 
-/* The text format of COPY has a tab between columns; a tab in a value is written as "\t". */
 struct fields {
 	struct pg_cursor c;
-	bool text;   /* COPY */
-	bool single; /* all of it is one value */
+	bool text; /* COPY */
 	bool done;
 };
 
-static bool next_copied(struct fields *f, struct slice *value)
+static bool ends_piece(uint8_t c)
+{
+	return c == '\t' || c == ',' || c == ';' || c == '|';
+}
+
+/* The mark that ends a piece belongs to it: one is not to be had for the other. */
+static bool next_piece(struct fields *f, struct slice *value)
 {
 	const struct slice left = f->c.left;
-	const uint8_t *tab = left.len && !f->single ? memchr(left.data, '\t', left.len) : NULL;
-	size_t len = tab ? (size_t)(tab - left.data) : left.len;
+	size_t len = 0;
 
+	while (len < left.len && !ends_piece(left.data[len]))
+		len++;
+	f->done = len == left.len;
+	len += !f->done;
 	*value = slice_cut(left, 0, len);
-	f->c.left = slice_cut(left, tab ? len + 1 : len, left.len);
-	f->done = !tab;
+	f->c.left = slice_cut(left, len, left.len);
 	return true;
 }
 
 /* False: NULL. */
 static bool next_value(struct fields *f, struct slice *value)
 {
-	return f->text ? next_copied(f, value) : rddr_pg_take_value(&f->c, value);
+	return f->text ? next_piece(f, value) : rddr_pg_take_value(&f->c, value);
 }
 
-static struct fields open_fields(const struct pg_session *s, const struct pg_message *m, unsigned *columns)
+static struct fields open_fields(const struct pg_message *m, unsigned *columns)
 {
-	struct fields f = {.c = {.left = m->body}, .text = m->type == 'd', .single = !s->copy_text};
+	struct fields f = {.c = {.left = m->body}, .text = m->type == 'd'};
 
 	*columns = m->type == 'D' ? rddr_pg_take16(&f.c) : 1;
 	return f;
@@ -85,9 +97,33 @@ static bool differs(const struct column *c, unsigned i, unsigned k, struct pg_pl
 	return false;
 }
 
+/* A piece of COPY in which the pair differs. */
+static bool judge_spans(struct pg_session *s, const struct pg_call *call, const struct column *c, unsigned *i,
+			unsigned *k, struct pg_place *place)
+{
+	static __thread struct spans_result spans; /* it is large */
+	uint32_t absent = 0;
+
+	for (unsigned j = 0; j < call->n; j++)
+		absent |= (uint32_t)!pg_present(call, j) << j;
+	/* One where the pair agrees by chance is none: nothing else says that it is one. */
+	if (rddr_spans_compare(c->value, call->n, absent, true, &spans) != SPANS_NOISE) {
+		*i = spans.instance;
+		*k = spans.other;
+		return differs(c, *i, *k, place, NULL);
+	}
+	*i = 1;
+	*k = 0;
+	for (size_t n = 0; n < spans.n; n++) {
+		if (!s->host->charge_noise(s->handle, spans.spans[n].len ? spans.spans[n].len : 1))
+			return differs(c, 1, 0, place, "the pair differs past the noise budget");
+	}
+	return true;
+}
+
 /* One column of all. */
-static bool judge(struct pg_session *s, const struct pg_call *call, const struct column *c, unsigned *i, unsigned *k,
-		  struct pg_place *place)
+static bool judge(struct pg_session *s, const struct pg_call *call, const struct column *c, bool text, unsigned *i,
+		  unsigned *k, struct pg_place *place)
 {
 	bool alike = c->has[0] == c->has[1] && rddr_pg_same_text(s, 1, c->value[1], 0, c->value[0]);
 	size_t run = c->value[0].len > c->value[1].len ? c->value[0].len : c->value[1].len;
@@ -96,6 +132,8 @@ static bool judge(struct pg_session *s, const struct pg_call *call, const struct
 	*k = 0;
 	if (c->has[0] != c->has[1])
 		return differs(c, 1, 0, place, NULL);
+	if (!alike && text)
+		return judge_spans(s, call, c, i, k, place);
 	if (!alike && !s->host->charge_noise(s->handle, run ? run : 1))
 		return differs(c, 1, 0, place, "the pair differs past the noise budget");
 	for (unsigned j = 2; j < call->n; j++) {
@@ -112,6 +150,17 @@ static bool judge(struct pg_session *s, const struct pg_call *call, const struct
 	return true;
 }
 
+/* Nothing is noise. */
+static bool same_whole(const struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned *i,
+		       struct pg_place *place)
+{
+	for (*i = 1; *i < call->n; ++*i) {
+		if (pg_present(call, *i) && !rddr_pg_same(s, *i, &m[*i], 0, &m[0], place))
+			return false;
+	}
+	return true;
+}
+
 bool rddr_pg_rows_filtered(struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned *i,
 			   unsigned *k, struct pg_place *place)
 {
@@ -120,10 +169,12 @@ bool rddr_pg_rows_filtered(struct pg_session *s, const struct pg_call *call, con
 
 	*place = (struct pg_place){.offset = PG_HEADER};
 	*k = 0;
+	if (m[0].type == 'V' || (m[0].type == 'd' && !s->copy_text))
+		return same_whole(s, call, m, i, place);
 	for (*i = 0; *i < call->n; ++*i) {
 		if (!pg_present(call, *i))
 			continue;
-		f[*i] = open_fields(s, &m[*i], &columns[*i]);
+		f[*i] = open_fields(&m[*i], &columns[*i]);
 		if (columns[*i] != columns[0]) {
 			place->what = "another number of columns";
 			return false;
@@ -143,7 +194,7 @@ bool rddr_pg_rows_filtered(struct pg_session *s, const struct pg_call *call, con
 				return false;
 			}
 		}
-		if (!judge(s, call, &c, i, k, place))
+		if (!judge(s, call, &c, f[0].text, i, k, place))
 			return false;
 	}
 	for (*i = 0; *i < call->n; ++*i) {

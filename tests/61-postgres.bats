@@ -145,12 +145,17 @@ memory() { awk '/VmHWM/ { print $2 }' "/proc/$(pid_of rddrd)/status"; }
 }
 reported() { (($(counter pg reported) >= 1)); }
 
+# A number of seven digits, another one each time.
+SEVEN='(random() * 1000000)::int + 1000000'
+
 @test "filter: columns in which the pair differs are noise, in their row alone; the third has to fit" {
 	three $'filter: true'
 	[[ $(sql -c 'select random(), 7') == 0.*'|7' ]]
 	[[ $(sql -c 'select pg_backend_pid()') =~ ^[0-9]+$ ]]
 	sql -c 'select i, case when i % 10 = 0 then random()::text end from generate_series(1, 200) i' >/dev/null
 	[[ $(sql -c "copy (select 1, random(), 2) to stdout") == 1*2 ]]
+	[[ $(sql -c "copy (select $SEVEN, 'abc') to stdout csv") == *,abc ]]
+	[[ $(sql -c "copy (select 'abc', $SEVEN) to stdout delimiter '#'") == abc#* ]]
 	pg_untroubled
 	(($(counter pg noise_bytes) > 100))
 	# The third has letters where the pair has digits; then the pair is past its budget.
@@ -158,6 +163,15 @@ reported() { (($(counter pg reported) >= 1)); }
 	P=5502 sql -c "update t set a = 'drop table t'"
 	run sql -c 'select * from t'
 	[[ $status != 0 && $(last) == *'column 1 a'* ]]
+	# Noise in a row of COPY hides nothing of the rest of it, however columns are parted; in the binary format it is none.
+	pg_each sql -c 'create table u (a text)' -c "insert into u values ('abc')"
+	P=5502 sql -c "update u set a = 'xyz'"
+	run sql -c "copy (select $SEVEN, a from u) to stdout csv"
+	[[ $status != 0 && $output != *abc* && $(last) == *"column 2"*"'xyz.' (4 bytes), and not 'abc.'"* ]]
+	run sql -c "copy (select $SEVEN, a from u) to stdout delimiter '#'"
+	[[ $status != 0 && $output != *abc* && $(last) == *'copy (select'*'"minority":"pg2"'* ]]
+	run sql -c "copy (select $SEVEN) to stdout binary"
+	[[ $status != 0 && $(last) == *'copy (select'*binary*'row 1'* ]]
 	run sql -c "select repeat(random()::text, 100)"
 	[[ $status != 0 && $(last) == *'noise budget'* ]]
 }
