@@ -343,7 +343,7 @@ static void pretend(struct pg_auth *a)
 	uint8_t raw[PG_SCRAM_KEY];
 
 	a->pretended = true;
-	if (!rddr_pg_credentials_invent(a->conf->credentials, "password", a->user, raw)) {
+	if (!rddr_pg_credentials_invent("password", a->user, raw)) {
 		rddr_pg_auth_end(a, "58000", "RDDR: libcrypto failed");
 		return;
 	}

@@ -201,7 +201,7 @@ static bool choose_salt(struct pg_auth *a)
 		a->salted = true;
 		return true;
 	}
-	if (!rddr_pg_credentials_invent(a->conf->credentials, "salt", a->user, own)) {
+	if (!rddr_pg_credentials_invent("salt", a->user, own)) {
 		libcrypto_failed(a);
 		return false;
 	}

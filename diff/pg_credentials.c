@@ -6,7 +6,9 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,6 @@ struct pg_credentials {
 	size_t len;
 	struct pg_secret *secrets; /* sorted by user */
 	size_t n, room;
-	uint8_t key[PG_SCRAM_KEY]; /* what is invented hangs on it */
 };
 
 __attribute__((format(printf, 4, 5))) static int complain(char *err, size_t errlen, int r, const char *fmt, ...)
@@ -259,8 +260,6 @@ static int read_all(struct pg_credentials *c, int fd, const char *path, char *er
 	}
 	if (strlen(c->text) != c->len)
 		return complain(err, errlen, -EINVAL, "%s holds a zero byte", path);
-	if (!SHA256((const uint8_t *)c->text, c->len, c->key))
-		return complain(err, errlen, -EIO, "libcrypto has no SHA-256");
 	return 0;
 }
 
@@ -325,13 +324,24 @@ size_t rddr_pg_credentials_count(const struct pg_credentials *c, enum pg_secret_
 	return n;
 }
 
-bool rddr_pg_credentials_invent(const struct pg_credentials *c, const char *purpose, const char *user,
-				uint8_t out[PG_SCRAM_KEY])
+/* What is invented hangs on a key that is drawn once: with one that changes with the file, whoever is not in it could
+ * be told by an edit of it. */
+static uint8_t key[PG_SCRAM_KEY];
+static bool has_key;
+
+static void draw_key(void)
 {
+	has_key = RAND_bytes(key, sizeof(key)) == 1;
+}
+
+bool rddr_pg_credentials_invent(const char *purpose, const char *user, uint8_t out[PG_SCRAM_KEY])
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	char text[256];
 	int n = snprintf(text, sizeof(text), "%s:%s", purpose, user);
 
 	if (n >= (int)sizeof(text))
 		n = (int)sizeof(text) - 1;
-	return n > 0 && HMAC(EVP_sha256(), c->key, sizeof(c->key), (const uint8_t *)text, (size_t)n, out, NULL);
+	pthread_once(&once, draw_key);
+	return n > 0 && has_key && HMAC(EVP_sha256(), key, sizeof(key), (const uint8_t *)text, (size_t)n, out, NULL);
 }

@@ -44,10 +44,10 @@ void rddr_pg_credentials_free(struct pg_credentials **credentials);
 const struct pg_secret *rddr_pg_credentials_find(const struct pg_credentials *c, const char *user);
 size_t rddr_pg_credentials_count(const struct pg_credentials *c, enum pg_secret_form form);
 
-/* The same bytes for the same file, user and purpose, and nobody without the file can tell them: for a salt of ours,
- * and for what is made up for a user who is not there. False: libcrypto failed. */
-bool rddr_pg_credentials_invent(const struct pg_credentials *c, const char *purpose, const char *user,
-				uint8_t out[PG_SCRAM_KEY]);
+/* The same bytes for the same user and purpose as long as the process lives, whatever file is read, and nobody outside
+ * can tell them: for a salt of ours, and for what is made up for a user who is not there. Any thread. False: libcrypto
+ * failed. */
+bool rddr_pg_credentials_invent(const char *purpose, const char *user, uint8_t out[PG_SCRAM_KEY]);
 
 /* What keys are kept under: a keyed hash of all that they are derived from. */
 struct pg_kept_name {

@@ -176,6 +176,13 @@ SEVEN='(random() * 1000000)::int + 1000000'
 	[[ $status != 0 && $(last) == *'noise budget'* ]]
 }
 
+@test "tokens that are not one for each instance are refused with their line when the config is read" {
+	PG_N=3
+	pg_config "diff-params: { tokens: [[a, b], [c, d]] }"
+	run -1 "$RDDR_BUILD/rddrd" --check --config "$RDDR_TMP/rddr.yaml"
+	[[ $output == *"rddr.yaml:$(grep -n tokens "$RDDR_TMP/rddr.yaml" | cut -d: -f1):"*"diff-params.tokens.0: has 2 strings, and pg has 3 instances"* ]]
+}
+
 @test "unordered-rows: the same rows in another order agree, others do not" {
 	three 'diff-params: { unordered-rows: true }'
 	pg_each sql -c 'create table t (a int, b text)'

@@ -115,8 +115,8 @@ pg_cluster() {
 	PG_N=$i
 }
 
-# pg_rddr [LINES]: a daemon at port 5432 in front of all of them.
-pg_rddr() {
+# pg_config [LINES]: the config of a daemon at port 5432 in front of all of them.
+pg_config() {
 	local i
 	{
 		printf 'workers: 2\nevidence: { file: %s }\nservices:\n  pg:\n    listen: 127.0.0.1:5432\n    diff-class: postgres\n' "$RDDR_TMP/evidence.jsonl"
@@ -126,6 +126,11 @@ pg_rddr() {
 		done
 		[[ -z ${1:-} ]] || sed 's/^/    /' <<<"$1"
 	} >"$RDDR_TMP/rddr.yaml"
+}
+
+# pg_rddr [LINES]: that daemon.
+pg_rddr() {
+	pg_config "$@"
 	start_rddrd "$RDDR_TMP/rddr.yaml"
 }
 
