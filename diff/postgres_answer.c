@@ -332,17 +332,20 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 static enum rddr_verdict of_one_type(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
 	const struct pg_place place = {0};
-	unsigned other = 0;
+	unsigned other = 0, unknown[RDDR_MAX_INSTANCES] = {0};
 	bool complete = true;
 
+	for (unsigned i = 0; i < call->n; i++)
+		unknown[i] = pg_present(call, i) && rddr_pg_kind_of_answer(m[i].type) != PG_MAIN;
 	for (unsigned i = 0; i < call->n; i++) {
 		if (!pg_present(call, i))
 			continue;
-		if (rddr_pg_kind_of_answer(m[i].type) != PG_MAIN) {
+		if (unknown[i]) {
 			s->host->count(s->handle, RDDR_COUNTED_UNKNOWN, 1);
-			return rddr_pg_find(s, call, i, i == 0 && s->n > 1,
-					    "a message of type 0x%02x, which no server sends here",
-					    (unsigned char)m[i].type);
+			rddr_pg_find(s, call, i, i == 0 && s->n > 1,
+				     "a message of type 0x%02x, which no server sends here", (unsigned char)m[i].type);
+			call->result->finding.alone = rddr_pg_alone(call, unknown);
+			return RDDR_DIVERGE;
 		}
 		if (!other && m[i].type != m[0].type)
 			other = i;
@@ -367,6 +370,18 @@ static enum rddr_verdict differ_in_length(struct pg_session *s, struct pg_call *
 	return RDDR_DIVERGE;
 }
 
+static enum rddr_verdict too_long(struct pg_session *s, struct pg_call *call, const struct pg_message m[], unsigned i)
+{
+	unsigned longer[RDDR_MAX_INSTANCES];
+
+	for (unsigned k = 0; k < call->n; k++)
+		longer[k] = m[k].whole > s->limit;
+	rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s of %zu bytes, longer than limits.buffer, which is %zu",
+		     rddr_pg_answer_name(m[i].type), m[i].whole, s->limit);
+	call->result->finding.alone = rddr_pg_alone(call, longer);
+	return RDDR_DIVERGE;
+}
+
 /* Whether all are there to be compared whole. Not so: waits, or begins to take pieces. */
 static enum rddr_verdict wholly(struct pg_session *s, struct pg_call *call, const struct pg_message m[])
 {
@@ -381,9 +396,7 @@ static enum rddr_verdict wholly(struct pg_session *s, struct pg_call *call, cons
 		if (!may_come_in_pieces(&m[i]) || in_any_order(s, m[i].type)) {
 			if (m[i].whole <= s->limit)
 				continue;
-			return rddr_pg_find(s, call, i, i == 0 && s->n > 1,
-					    "%s of %zu bytes, longer than limits.buffer, which is %zu",
-					    rddr_pg_answer_name(m[i].type), m[i].whole, s->limit);
+			return too_long(s, call, m, i);
 		}
 		if (m[i].whole != m[0].whole)
 			return differ_in_length(s, call, m, i);
@@ -420,7 +433,7 @@ static enum rddr_verdict compare(struct pg_session *s, struct pg_call *call, con
 	bool anew = strchr("ETt", m[0].type) != NULL;
 
 	if (anew && !rddr_pg_write(s, call, m))
-		return rddr_pg_find(s, call, 0, s->n > 1, "out of memory");
+		return rddr_pg_find_nobody(s, call, 0, "out of memory");
 	take_all(s, call, len, !anew);
 	return RDDR_AGREE;
 }
@@ -436,9 +449,9 @@ static enum rddr_verdict take_rows(struct pg_session *s, struct pg_call *call, b
 			enum pg_bag_take take = rddr_pg_bag_row(s, call, i, &m);
 
 			if (take == PG_BAG_FULL)
-				return rddr_pg_find(s, call, i, i == 0, "more rows in another order than can be held");
+				return rddr_pg_find_nobody(s, call, i, "more rows in another order than can be held");
 			if (take == PG_BAG_FAILED)
-				return rddr_pg_find(s, call, i, i == 0, "out of memory");
+				return rddr_pg_find_nobody(s, call, i, "out of memory");
 			*took = true;
 		}
 	}

@@ -103,7 +103,7 @@ static int let_out(struct pg_session *s, struct pg_call *call, unsigned kind)
 			return PG_APART_DIVERGE;
 		s->waits[kind] = 0;
 		if (!rddr_pg_write(s, call, m)) {
-			rddr_pg_find(s, call, 0, s->n > 1, "out of memory");
+			rddr_pg_find_nobody(s, call, 0, "out of memory");
 			return PG_APART_DIVERGE;
 		}
 		for (unsigned i = 0; i < s->n; i++) {
@@ -125,8 +125,13 @@ int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const 
 	const struct slice whole = slice_cut(pg_rest(call, i), 0, m->whole);
 
 	if (!rddr_pg_apart_fits(s, i, m) || rddr_pg_queue_put(q, whole) < 0) {
+		unsigned has[RDDR_MAX_INSTANCES];
+
+		for (unsigned k = 0; k < s->n; k++)
+			has[k] = s->instance[k].apart[kind].len > 0;
 		rddr_pg_find(s, call, i, i == 0 && s->n > 1,
 			     "more of %s than can be held that the others have not sent", rddr_pg_answer_name(m->type));
+		call->result->finding.alone = rddr_pg_alone(call, has);
 		return PG_APART_DIVERGE;
 	}
 	return let_out(s, call, kind);

@@ -126,6 +126,13 @@ enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsig
 	return RDDR_DIVERGE;
 }
 
+enum rddr_verdict rddr_pg_find_nobody(struct pg_session *s, struct pg_call *call, unsigned i, const char *why)
+{
+	rddr_pg_find(s, call, i, i == 0 && s->n > 1, "%s", why);
+	call->result->finding.alone = RDDR_ALONE_NOBODY;
+	return RDDR_DIVERGE;
+}
+
 /* Behind the filter pair, whose difference in a row is noise, there is but this one. */
 static bool is_third(const struct pg_session *s, const struct pg_call *call, const struct pg_message m[], unsigned i)
 {

@@ -354,13 +354,16 @@ void rddr_pg_bag_free(struct pg_session *s);
 
 /* ---- postgres_find.c ---- */
 
+/* What i has done is its own fault: it stands alone. */
 enum rddr_verdict rddr_pg_find(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
-/* Who stands alone, where each instance is of some kind: the one of another kind than all others, which are of one. To
- * be put into the finding of rddr_pg_find, which takes i for the culprit, where i was only compared with another. */
-uint32_t rddr_pg_alone(const struct pg_call *call, const unsigned kinds[]);
 /* The same, for two messages. */
 enum rddr_verdict rddr_pg_find_place(struct pg_session *s, struct pg_call *call, unsigned i, unsigned k,
 				     const struct pg_message m[], const struct pg_place *place);
+/* Who stands alone, where each instance is of some kind: the one of another kind than all others, which are of one. For
+ * a finding of rddr_pg_find's in which i was only compared with another. */
+uint32_t rddr_pg_alone(const struct pg_call *call, const unsigned kinds[]);
+/* It is nobody's fault: memory, or a bound that one had to be the first to reach. */
+enum rddr_verdict rddr_pg_find_nobody(struct pg_session *s, struct pg_call *call, unsigned i, const char *why);
 
 #endif

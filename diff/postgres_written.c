@@ -113,18 +113,18 @@ static void write_error(struct written *w, const struct pg_session *s, const str
 	put(w, (struct slice){(const uint8_t *)"", 1});
 }
 
-/* OIDs of types, one behind the other or one in each column. */
-static uint32_t take_oid(struct written *w, const struct pg_call *call, struct pg_cursor c[], bool *differs)
+/* Whether an OID is not the same at all. */
+static bool oids_differ(struct written *w, const struct pg_call *call, struct pg_cursor c[])
 {
 	uint32_t first = rddr_pg_take32(&c[0]);
+	bool differ = false;
 
-	*differs = false;
 	for (unsigned i = 1; i < call->n; i++) {
 		if (pg_present(call, i))
-			*differs |= rddr_pg_take32(&c[i]) != first;
+			differ |= rddr_pg_take32(&c[i]) != first;
 	}
-	w->n += *differs;
-	return first;
+	w->n += differ;
+	return differ && !c[0].bad;
 }
 
 static void skip(const struct pg_call *call, struct pg_cursor c[], size_t len)
@@ -135,10 +135,10 @@ static void skip(const struct pg_call *call, struct pg_cursor c[], size_t len)
 	}
 }
 
+/* RowDescription and ParameterDescription. */
 static void write_types(struct written *w, const struct pg_call *call, const struct pg_message m[], bool columns)
 {
 	struct pg_cursor c[RDDR_MAX_INSTANCES] = {0};
-	bool differs;
 
 	put(w, m[0].body);
 	for (unsigned i = 0; i < call->n; i++)
@@ -153,14 +153,12 @@ static void write_types(struct written *w, const struct pg_call *call, const str
 
 		if (columns) {
 			/* A column that is in no table has no number there either. */
-			take_oid(w, call, c, &differs);
-			skip(call, c, 2);
-			if (differs && !c[0].bad)
+			if (oids_differ(w, call, c))
 				memset(at, 0, 6);
+			skip(call, c, 2);
 			at += 6;
 		}
-		take_oid(w, call, c, &differs);
-		if (differs && !c[0].bad)
+		if (oids_differ(w, call, c))
 			pg_put32(at, TYPE_UNKNOWN);
 		if (columns)
 			skip(call, c, 8);

@@ -398,21 +398,28 @@ static void what_is_no_message_is_denied(void **state)
 		 "statement 1 (select b)",
 		 "a message of type 0x78, which no server sends here",
 		 "Z I",
-		 .alone = 0},
+		 .alone = ALL},
+		{"an unknown type from one",
+		 NULL,
+		 {"Z I | Z I", "Z I | ?x y"},
+		 "statement 1 (select b)",
+		 "a message of type 0x78, which no server sends here",
+		 "Z I",
+		 .alone = 1},
 		{"one that belongs to the login",
 		 NULL,
 		 {"?K 12345678"},
 		 "statement 1 (select a)",
 		 "a message of type 0x4b, which no server sends here",
 		 "",
-		 .alone = 0},
+		 .alone = ALL},
 		{"longer than can be held",
 		 NULL,
 		 {"!T 2000000", "!T 2000000", "!T 2000000"},
 		 "statement 1 (select a)",
 		 "RowDescription of 2000001 bytes, longer than limits.buffer, which is 1048576",
 		 "",
-		 .alone = 0},
+		 .alone = ALL},
 		{"an end in the middle",
 		 NULL,
 		 {"Z I | D 1", "Z I | !D 99$"},
@@ -569,6 +576,7 @@ static void what_one_alone_sends_is_held_within_its_bound(void **state)
 	assert_false(fake_diff_whole(&p.s));
 	assert_string_equal(p.s.finding.why, "more of NoticeResponse than can be held that the others have not sent");
 	assert_int_equal(p.s.finding.instance, 1);
+	assert_int_equal(p.s.finding.alone, 2);
 	end(&p);
 	free(text.data);
 }
