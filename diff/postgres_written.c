@@ -191,7 +191,8 @@ bool rddr_pg_write(struct pg_session *s, const struct pg_call *call, const struc
 	for (unsigned i = 1; i < call->n; i++)
 		same &= !pg_present(call, i) || slice_equal(m[i].body, m[0].body);
 	put(&w, (struct slice){head, sizeof(head)});
-	switch (same && m[0].type != 'A' ? 0 : m[0].type) {
+	/* The same from all goes out as it is, however odd; but no process number is ever instance 0's. */
+	switch (same && (m[0].type != 'A' || m[0].body.len < 4) ? 0 : m[0].type) {
 	case 'E':
 	case 'N':
 		write_error(&w, s, call, m);
