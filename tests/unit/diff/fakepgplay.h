@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fakepgplay.h - examples of what three instances answer, each played whole, dribbled, and in pieces. Include cmocka.h
- * first.
+ * fakepgplay.h - examples of what three instances answer, each played whole, dribbled, and in pieces.
  */
 #ifndef RDDR_TEST_FAKEPGPLAY_H
 #define RDDR_TEST_FAKEPGPLAY_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "fakepgtext.h"
 
