@@ -25,7 +25,7 @@ static bool is_text(struct slice value, size_t most, const char *controls)
 	for (size_t i = 0; i < value.len; i++) {
 		uint8_t c = value.data[i];
 
-		if ((c < ' ' && !memchr(controls, c, strlen(controls))) || c == 127)
+		if (!c || (c < ' ' && !strchr(controls, c)) || c == 127)
 			return false;
 	}
 	return true;
