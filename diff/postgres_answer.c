@@ -288,9 +288,7 @@ static enum rddr_verdict take_apart(struct pg_session *s, struct pg_call *call, 
 	if (*took || !left)
 		return RDDR_AGREE;
 	if (full < call->n && !waiting)
-		return rddr_pg_find(s, call, full, full == 0 && s->n > 1,
-				    "more of %s than can be held that the others have not sent",
-				    rddr_pg_answer_name(m[full].type));
+		return rddr_pg_apart_full(s, call, full, &m[full]);
 	return RDDR_WAIT;
 }
 

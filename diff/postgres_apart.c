@@ -118,6 +118,19 @@ bool rddr_pg_apart_fits(const struct pg_session *s, unsigned i, const struct pg_
 	return s->instance[i].apart[queue_of(m->type)].len + m->whole <= PG_APART_MOST;
 }
 
+enum rddr_verdict rddr_pg_apart_full(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m)
+{
+	unsigned has[RDDR_MAX_INSTANCES];
+
+	/* Where most have sent some, it is the one that has not that keeps them. */
+	for (unsigned k = 0; k < s->n; k++)
+		has[k] = s->instance[k].apart[queue_of(m->type)].len > 0;
+	rddr_pg_find(s, call, i, i == 0 && s->n > 1, "more of %s than can be held that the others have not sent",
+		     rddr_pg_answer_name(m->type));
+	call->result->finding.alone = rddr_pg_alone(call, has);
+	return RDDR_DIVERGE;
+}
+
 int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m)
 {
 	unsigned kind = queue_of(m->type);
@@ -125,13 +138,7 @@ int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const 
 	const struct slice whole = slice_cut(pg_rest(call, i), 0, m->whole);
 
 	if (!rddr_pg_apart_fits(s, i, m) || rddr_pg_queue_put(q, whole) < 0) {
-		unsigned has[RDDR_MAX_INSTANCES];
-
-		for (unsigned k = 0; k < s->n; k++)
-			has[k] = s->instance[k].apart[kind].len > 0;
-		rddr_pg_find(s, call, i, i == 0 && s->n > 1,
-			     "more of %s than can be held that the others have not sent", rddr_pg_answer_name(m->type));
-		call->result->finding.alone = rddr_pg_alone(call, has);
+		rddr_pg_apart_full(s, call, i, m);
 		return PG_APART_DIVERGE;
 	}
 	return let_out(s, call, kind);

@@ -301,6 +301,9 @@ void rddr_pg_take_out(struct pg_session *s, struct pg_call *call, unsigned i, si
 enum { PG_APART_OK = 0, PG_APART_DIVERGE = 1 };
 /* Whether there is room for it among those of instance i that others have not sent. */
 bool rddr_pg_apart_fits(const struct pg_session *s, unsigned i, const struct pg_message *m);
+/* There is none: RDDR_DIVERGE. */
+enum rddr_verdict rddr_pg_apart_full(struct pg_session *s, struct pg_call *call, unsigned i,
+				     const struct pg_message *m);
 /* Takes a message of instance i, and lets out what all have sent. PG_APART_*, the finding being made. */
 int rddr_pg_apart(struct pg_session *s, struct pg_call *call, unsigned i, const struct pg_message *m);
 /* A request was answered by all. */
