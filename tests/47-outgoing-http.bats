@@ -60,3 +60,22 @@ teardown() { topology_down; }
 	run ! grep -q "stolen" "$RDDR_TMP/written"
 	(($(counter back reported) >= 1))
 }
+
+stolen() { grep -q stolen "$RDDR_TMP/evidence.jsonl"; }
+
+@test "others' requests give a tampered one no more time: it is refused at its deadline while they go on" {
+	local limit k=200
+	config "gather: { partner: 1s }"
+	begin "" tamper
+	spawn tampered c node "$HTTP_JS" drive "$(server4 0)" 8000 107 1 1
+	limit=$((SECONDS + 40))
+	until stolen; do
+		((SECONDS < limit)) || { say "it waits for ever: $(ctl --json counters | jq -c .services.back)"; return 1; }
+		# A slow machine may need more than the second for one of these: what counts is that they go on.
+		drive "$k" 6 6 >"$RDDR_TMP/others" || true
+		k=$((k + 10))
+	done
+	wait_for "the refusal" 30 grep -q "wrong 107" "$RDDR_TMP/tampered.log"
+	(($(counter back denied) >= 1 && $(counter back groups) > 2))
+	run ! grep -q "stolen" "$RDDR_TMP/written"
+}

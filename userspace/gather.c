@@ -22,11 +22,16 @@ static void bury(void *ctx);
 
 void rddr_gather_list_put(struct gather_end *end, struct gather_list *list)
 {
+	rddr_gather_list_put_behind(end, list, list->last);
+}
+
+void rddr_gather_list_put_behind(struct gather_end *end, struct gather_list *list, struct gather_end *before)
+{
 	end->list = list;
-	end->next = NULL;
-	end->prev = list->last;
-	*(list->last ? &list->last->next : &list->first) = end;
-	list->last = end;
+	end->prev = before;
+	end->next = before ? before->next : list->first;
+	*(before ? &before->next : &list->first) = end;
+	*(end->next ? &end->next->prev : &list->last) = end;
 }
 
 void rddr_gather_list_take(struct gather_end *end)
@@ -225,23 +230,8 @@ static void on_end(void *ctx, unsigned events)
 	arm(g);
 }
 
-static void look_again(void *ctx)
+static void expire(struct gather *g)
 {
-	struct gather *g = ctx;
-
-	/* What is put there meanwhile comes with the next batch. */
-	for (struct gather_end *end = g->unseen.first, *last = g->unseen.last, *next; end; end = next) {
-		next = end == last ? NULL : end->next;
-		rddr_gather_look(end);
-		if (g->gone)
-			return;
-	}
-	arm(g);
-}
-
-static void on_timer(void *ctx)
-{
-	struct gather *g = ctx;
 	uint64_t now = rddr_loop_now(g->worker->loop);
 
 	while (!g->gone && g->shaking.first && now >= g->shaking.first->since + g->service->deadlines.connect)
@@ -261,31 +251,61 @@ static void on_timer(void *ctx)
 	arm(g);
 }
 
+static void look_again(void *ctx)
+{
+	struct gather *g = ctx;
+
+	/* What is put there meanwhile comes with the next batch. */
+	for (struct gather_end *end = g->unseen.first, *last = g->unseen.last, *next; end; end = next) {
+		next = end == last ? NULL : end->next;
+		rddr_gather_look(end);
+		if (g->gone)
+			return;
+	}
+	/* Whose deadline has passed meanwhile: the timer, which comes first in a batch, may never find them waiting. */
+	expire(g);
+}
+
+static void on_timer(void *ctx)
+{
+	expire(ctx);
+}
+
 /* ---- groups ---- */
 
-static bool is_regrouped(struct gather *g, struct gather_end *const ends[])
+struct differences {
+	bool loose;	/* they do not say the same */
+	bool regrouped; /* they were not together before */
+};
+
+static struct differences find_differences(const struct gather *g, struct gather_end *const ends[])
 {
 	const struct gather_end *one = NULL;
+	struct differences found = {false, false};
 
 	for (unsigned i = 0; i < g->n; i++) {
 		if (!ends[i])
 			continue;
-		if (one && ends[i]->last != one->last)
-			return true;
+		if (one) {
+			found.loose |= ends[i]->bucket != one->bucket;
+			found.regrouped |= ends[i]->last != one->last;
+		}
 		one = ends[i];
 	}
-	return false;
+	return found;
 }
 
 static void begin(struct gather *g, struct gather_end *const ends[], bool alone)
 {
 	struct worker *w = g->worker;
+	const struct differences found = find_differences(g, ends);
 	struct group group = {
 		.gather = g,
 		.config = g->config,
 		.service = g->service,
 		.destination = g->destination,
 		.alone = alone,
+		.loose = found.loose,
 	};
 	unsigned present = 0;
 	struct gather_end *source = NULL;
@@ -308,7 +328,7 @@ static void begin(struct gather *g, struct gather_end *const ends[], bool alone)
 	group.client = source->ep.dial.remote;
 	group.identity = source->identity;
 	rddr_metrics_count(g->service->metrics, alone ? METRIC_gather_alone : METRIC_groups);
-	if (!alone && is_regrouped(g, ends))
+	if (found.regrouped)
 		rddr_metrics_count(g->service->metrics, METRIC_regroupings);
 
 	struct gather_spare *spare = alone ? NULL : rddr_gather_spare_find(g, group.identity);
@@ -384,6 +404,13 @@ static void come_back(struct gather *g, struct rddr_session *s, unsigned i)
 	rddr_loop_again(g->worker->loop, &g->again);
 }
 
+/* What others may wait for: as what new connections are known from now on, or what is noise in what they say. That
+ * other exchanges go on is no news. */
+static bool found_out(const struct rddr_session *s)
+{
+	return !s->alone && (s->loose || (!s->identity && s->neutral_state));
+}
+
 void rddr_gather_return(struct rddr_session *s)
 {
 	struct gather *g = s->gather;
@@ -396,8 +423,8 @@ void rddr_gather_return(struct rddr_session *s)
 		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
 		rddr_gather_spare_keep(g, lone, s->neutral_state);
 	}
-	if (!s->identity && !s->alone && rddr_gather_by_exchange(g))
-		rddr_gather_look_at_new(g);
+	if (rddr_gather_by_exchange(g) && found_out(s))
+		rddr_gather_look_anew(g);
 	arm(g);
 }
 

@@ -42,6 +42,7 @@ struct group {
 	struct endpoint *many[RDDR_MAX_INSTANCES]; /* moved out of; NULL: it takes no part */
 	struct endpoint *lone;			   /* the backend's, from the pool; NULL: it is dialled */
 	bool alone;				   /* the plugin needs no more than this one, and no backend */
+	bool loose; /* the deadline brought them together: what differs is noise, or a divergence */
 };
 
 /* ---- for session_outgoing.c ---- */

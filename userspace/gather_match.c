@@ -240,16 +240,22 @@ static void ask_plugin(struct gather_end *end, const struct rddr_view *view)
 		speak_next(end);
 }
 
-/* It speaks: from now on the others have so long. */
+/* It speaks: from now on the others have so long. Who waited before goes on to, where it stood: nobody is given more
+ * time because others' exchanges go on. */
 static void begin_to_wait(struct gather_end *end)
 {
 	struct gather *g = end->gather;
+	struct gather_end *before = g->waiting.last;
 
 	if (end->list == &g->waiting)
 		return;
 	rddr_gather_list_take(end);
-	end->since = rddr_loop_now(g->worker->loop);
-	rddr_gather_list_put(end, &g->waiting);
+	if (!end->waited)
+		end->since = rddr_loop_now(g->worker->loop);
+	end->waited = false;
+	while (before && before->since > end->since)
+		before = before->prev;
+	rddr_gather_list_put_behind(end, &g->waiting, before);
 }
 
 void rddr_gather_look(struct gather_end *end)
@@ -284,15 +290,15 @@ void rddr_gather_look(struct gather_end *end)
 		match(end, hash(view.data, len < FIRST_BYTES ? len : FIRST_BYTES), LOOSE_BYTES);
 }
 
-void rddr_gather_look_at_new(struct gather *g)
+void rddr_gather_look_anew(struct gather *g)
 {
-	for (struct gather_end *end = g->waiting.first, *next; end; end = next) {
-		next = end->next;
-		if (end->identity)
-			continue;
+	while (g->waiting.first) {
+		struct gather_end *end = g->waiting.first;
+
 		/* Nobody takes it away as a partner while the list is gone through. */
 		rddr_gather_unmatch(end);
 		rddr_gather_list_take(end);
+		end->waited = true;
 		rddr_gather_list_put(end, &g->unseen);
 	}
 	if (g->unseen.first)

@@ -38,6 +38,7 @@ struct gather_end {
 	struct gather_end *later, *sooner; /* of the bucket's instance */
 	struct bucket *bucket;
 	uint64_t since;	   /* ms: when it came here, or began to wait */
+	bool waited;	   /* since then, though it is looked at anew just now */
 	uint64_t identity; /* of its last neutral point; 0: it is new */
 	uint64_t loose;
 	uint64_t last; /* the session that it was in; 0: none */
@@ -91,6 +92,8 @@ struct gather_arrival {
 /* On the worker that gathers. False: the connection was not taken over; it is counted. */
 bool rddr_gather_take_in(struct worker *w, const struct gather_arrival *a);
 void rddr_gather_list_put(struct gather_end *end, struct gather_list *list);
+/* before: NULL: it becomes the first. */
+void rddr_gather_list_put_behind(struct gather_end *end, struct gather_list *list, struct gather_end *before);
 void rddr_gather_list_take(struct gather_end *end);
 /* Makes a session of one end of each instance (NULL: it is missing), and forgets them. */
 void rddr_gather_begin(struct gather *g, struct gather_end *const ends[]);
@@ -122,9 +125,9 @@ void rddr_gather_secure(struct gather_end *end);
 
 /* Looks at what the end says, and pairs it where its partners are here. The end may be gone behind it. */
 void rddr_gather_look(struct gather_end *end);
-/* A group of new connections has come to its first neutral point: what it found out there may be all that others of
- * them wait for. They are looked at again in the next batch. */
-void rddr_gather_look_at_new(struct gather *g);
+/* A group found out what others may have waited for: all that wait are looked at anew, in the next batch. Their
+ * deadlines stay. */
+void rddr_gather_look_anew(struct gather *g);
 /* It has said nothing for so long that it seems to wait for the backend to speak. */
 void rddr_gather_silent(struct gather_end *end);
 /* Its deadline has passed: it is paired with whoever is left, or refused. It is gone behind it. */

@@ -118,6 +118,7 @@ struct rddr_session {
 	struct gather *gather;		  /* outgoing: where the many came from; NULL: incoming */
 	const size_t *replied;		  /* outgoing: while create runs */
 	bool alone;			  /* outgoing: one instance by itself, without a backend */
+	bool loose;			  /* outgoing: see struct group */
 	bool reused;			  /* outgoing: the backend's connection comes from the pool */
 	bool held;			  /* report mode: the source's bytes go nowhere by themselves; see host->hold */
 	uint64_t identity;		  /* outgoing: of the neutral point that it began at; 0: its ends were new */

@@ -125,6 +125,7 @@ void rddr_session_begin_outgoing(struct worker *worker, const struct group *grou
 	memcpy(s->correlation, group->correlation, strlen(group->correlation) + 1);
 	s->replied = group->replied;
 	s->alone = group->alone;
+	s->loose = group->loose;
 	s->reused = group->lone != NULL;
 	take_over(s, group);
 	rddr_session_create(s);

@@ -36,6 +36,7 @@ struct offered {
 static struct offered offered[] = {
 	{.name = "calm", .options = "diff-class: http, gather: { partner: 120s, idle: 120s }"},
 	{.name = "late", .options = "diff-class: http, gather: { partner: 300ms, idle: 120s }"},
+	{.name = "busy", .options = "diff-class: http, gather: { partner: 3s, idle: 120s }"},
 	{.name = "brief", .options = "diff-class: http, gather: { partner: 120s, idle: 100ms }"},
 	{.name = "few", .options = "diff-class: http, gather: { partner: 120s, waiting: 2 }"},
 	{.name = "small", .options = "diff-class: http, gather: { partner: 120s }, limits: { buffer: 4KiB }"},
@@ -626,6 +627,33 @@ static void refused_after_the_deadline(void **state)
 }
 
 /* One of each is left, and they have path and method in common: where they differ is to be found out. */
+/* Others' exchanges give nobody more time. */
+static void refused_while_exchanges_go_on(void **state)
+{
+	uint64_t limit = now_ms() + 3000 + (uint64_t)patience_ms(), denied = counted("busy", "denied");
+	unsigned odd = dial("busy", 1), lines[N], backend = LINES;
+
+	(void)state;
+	dial_all("busy", lines);
+	say_and_arrive(odd, ASK_A);
+	while (!client_closed(&cast[odd])) {
+		if (now_ms() > limit) {
+			show_all();
+			fail_msg("it waits for ever");
+		}
+		say_all(lines, ASK_B);
+		backend = backend == LINES ? take() : backend;
+		exchange(lines, backend, ASK_B, OK("b"));
+		/* What a line hears has to be kept: some exchanges in a second are enough. */
+		for (uint64_t next = now_ms() + 100; now_ms() < next && !client_closed(&cast[odd]);)
+			play_turn(&stage, cast, n_cast, NULL, 20);
+	}
+	hear_end(odd, true);
+	assert_int_equal(counted("busy", "denied"), denied + 1);
+	check_records("busy", 1, "missing", "missing i0, i2");
+	leave();
+}
+
 static void compared_after_the_deadline(void **state)
 {
 	uint64_t divergences = counted("late", "denied_divergence");
@@ -1065,6 +1093,7 @@ int main(void)
 		BOTH(regroups),
 		BOTH(pipelined),
 		BOTH(refused_after_the_deadline),
+		BOTH(refused_while_exchanges_go_on),
 		BOTH(compared_after_the_deadline),
 		BOTH(too_many_wait),
 		BOTH(a_head_longer_than_the_buffer),

@@ -542,6 +542,117 @@ static void report_mode_goes_on_without(void **state)
 	check_group(a, NULL, c);
 }
 
+/* ---- looked at anew ---- */
+
+static uint64_t learned; /* what the opening leaves out of what is said */
+
+static enum rddr_opens opening_that_learns(const struct rddr_opening *opening, struct rddr_opening_result *result)
+{
+	enum rddr_opens opens = fake_opening(opening, result);
+
+	if (learned)
+		result->key = learned;
+	return opens;
+}
+
+static const struct rddr_diff_plugin learns = {.opening = opening_that_learns};
+
+static void look_at_unseen(void)
+{
+	for (struct gather_end *end = g.unseen.first, *next; end; end = next) {
+		next = end->next;
+		rddr_gather_look(end);
+	}
+	rddr_loop_undefer(worker.loop, &g.again);
+}
+
+static void check_waiting(struct gather_end *const in_order[], unsigned n)
+{
+	struct gather_end *before = NULL, *end = g.waiting.first;
+
+	for (unsigned i = 0; i < n; i++, before = end, end = end->next) {
+		assert_ptr_equal(end, in_order[i]);
+		assert_ptr_equal(end->prev, before);
+		assert_ptr_equal(end->list, &g.waiting);
+	}
+	assert_null(end);
+	assert_ptr_equal(g.waiting.last, before);
+}
+
+/* However often: nobody is given more time, and the oldest stays the first, on which the deadlines rest. */
+static void deadlines_stay_when_all_are_looked_at_anew(void **state)
+{
+	struct gather_end *a = comes_and_says(0, "x."), *b = comes_and_says(1, "y."), *c = come(2), *half;
+
+	(void)state;
+	c->identity = 7;
+	say(c, "z.");
+	half = comes_and_says(2, "ha");
+	a->since = 10;
+	b->since = 20;
+	c->since = 20;
+	half->since = 30;
+	for (unsigned round = 0; round < 3; round++) {
+		rddr_gather_look_anew(&g);
+		assert_null(g.waiting.first);
+		for (unsigned i = 0; i < GATHER_CHAINS; i++)
+			assert_null(g.chains[i]);
+		/* One that begins to wait before they are back stands behind them. */
+		struct gather_end *young = comes_and_says(0, "w.");
+
+		young->since = 40 + round;
+		look_at_unseen();
+		assert_null(g.unseen.first);
+		check_waiting((struct gather_end *[]){a, b, c, half, young}, 5);
+		assert_int_equal(a->since, 10);
+		assert_int_equal(b->since, 20);
+		assert_int_equal(c->since, 20);
+		assert_int_equal(half->since, 30);
+		assert_int_equal(young->since, 40 + round);
+		leave(young);
+	}
+	assert_int_equal(groups + refusals + drops, 0);
+	/* They are found as before. */
+	rddr_gather_expire(a);
+	assert_ptr_equal(refused, a);
+}
+
+static void what_was_found_out_brings_them_together(void **state)
+{
+	struct gather_end *a, *b, *c;
+
+	(void)state;
+	learned = 0;
+	service.ops = &learns;
+	a = comes_and_says(0, "x1.");
+	b = comes_and_says(1, "x2.");
+	c = comes_and_says(2, "x3.");
+	assert_int_equal(groups, 0);
+	learned = 3;
+	rddr_gather_look_anew(&g);
+	look_at_unseen();
+	assert_int_equal(groups, 1);
+	check_group(a, b, c);
+	assert_null(g.waiting.first);
+}
+
+/* It had an answer to all of it: what it says behind that has a deadline of its own. */
+static void who_was_answered_waits_anew(void **state)
+{
+	struct gather_end *a = comes_and_says(0, "x.");
+
+	(void)state;
+	a->since = 10;
+	rddr_gather_look_anew(&g);
+	look_at_unseen();
+	assert_false(a->waited);
+	rddr_gather_list_take(a);
+	rddr_gather_list_put(a, &g.quiet);
+	rddr_gather_look(a);
+	assert_ptr_equal(a->list, &g.waiting);
+	assert_int_equal(a->since, rddr_loop_now(worker.loop));
+}
+
 /* ---- whole connections ---- */
 
 static void by_their_first_bytes(void **state)
@@ -601,6 +712,9 @@ int main(void)
 		UNIT(not_of_another_state),
 		UNIT(what_is_not_complete_is_refused),
 		UNIT(report_mode_goes_on_without),
+		UNIT(deadlines_stay_when_all_are_looked_at_anew),
+		UNIT(what_was_found_out_brings_them_together),
+		UNIT(who_was_answered_waits_anew),
 		UNIT(by_their_first_bytes),
 		UNIT(by_their_order_where_they_say_nothing),
 	};
