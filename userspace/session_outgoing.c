@@ -60,14 +60,19 @@ static void dial(struct rddr_session *s)
 
 /* ---- begin ---- */
 
+static void discard(struct endpoint *ep)
+{
+	if (!ep)
+		return;
+	rddr_endpoint_close(ep, true);
+	rddr_endpoint_reclaim(ep, rddr_stream_received(&ep->in));
+}
+
 static void close_group(const struct group *group, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		if (group->many[i])
-			rddr_endpoint_close(group->many[i], true);
-	}
-	if (group->lone)
-		rddr_endpoint_close(group->lone, true);
+	for (unsigned i = 0; i < n; i++)
+		discard(group->many[i]);
+	discard(group->lone);
 }
 
 static void take_over(struct rddr_session *s, const struct group *group)
