@@ -143,6 +143,7 @@ $(BUILD)/tests/unit/diff/encoding: LIBS_SHARED += -lbrotlienc
 
 # Who is paired with whom is looked at without making sessions of them.
 $(BUILD)/tests/unit/userspace/gather_match: LDFLAGS += $(foreach f,begin refuse drop,-Wl,--wrap=rddr_gather_$(f))
+$(BUILD)/tests/unit/userspace/gather: LDFLAGS += $(foreach f,new begin_outgoing,-Wl,--wrap=rddr_session_$(f))
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

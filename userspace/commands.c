@@ -80,7 +80,7 @@ static void status(void *ctx, struct reply *reply, json_object *request)
 	add_number(o, "uptime_ms", rddr_loop_now(d->loop) - d->started);
 	add_text(o, "config", d->config->path);
 	add_number(o, "workers", d->n_workers);
-	add_number(o, "generation", d->generation);
+	add_number(o, "generation", d->config->generation);
 	add_bool(o, "draining", d->ending);
 	add_text(steering, "state",
 		 !d->config->n_rules	       ? "off"
@@ -451,7 +451,7 @@ static void reloaded(void *ctx, const char *error)
 		return;
 	}
 	json_object *o = json_object_new_object();
-	add_number(o, "generation", r->daemon->generation);
+	add_number(o, "generation", r->daemon->config->generation);
 	rddr_control_answer(r->reply, o);
 }
 

@@ -148,6 +148,7 @@ struct evidence_conf {
 
 struct config {
 	uint32_t references; /* atomic */
+	uint64_t generation; /* 1, and one more with each reload: the daemon numbers what it uses; else 0 */
 	char *path;	     /* as given; stands for the file in messages */
 	bool original;	     /* it was an original RDDR file */
 	unsigned workers;    /* 0 in the file: one for each CPU that the process may run on; here resolved */

@@ -421,7 +421,8 @@ static int begin_traffic(struct daemon *d)
 
 int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, struct config *config)
 {
-	*d = (struct daemon){.options = options, .config = config, .signals = -1, .generation = 1};
+	*d = (struct daemon){.options = options, .config = config, .signals = -1};
+	config->generation = 1;
 	int r = rddr_loop_new(&d->loop);
 	if (r < 0)
 		return err_r(r, "daemon: no event loop");

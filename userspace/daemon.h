@@ -49,7 +49,7 @@ struct daemon {
 	const struct daemon_options *options;
 	struct loop *loop;
 	struct config *config;
-	uint64_t generation, started; /* started: ms on the loop's clock */
+	uint64_t started; /* ms on the loop's clock */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct resolver *resolver;

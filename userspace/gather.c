@@ -60,40 +60,9 @@ static struct rddr_session *new_park(struct worker *w, struct config *config, st
 	return park;
 }
 
-/* Connections of before a reload and of after it meet: the youngest config counts for all that come together. */
-static void use_config(struct gather *g, struct config *config, struct service *service)
-{
-	struct gather_list *const lists[] = {&g->shaking, &g->quiet, &g->waiting, &g->unseen};
-	struct config *old = g->config;
-
-	if (g->service == service)
-		return;
-
-	g->config = rddr_config_get(config);
-	g->service = service;
-	g->park->config = config;
-	g->park->service = service;
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		for (struct gather_end *end = lists[i]->first, *next; end; end = next) {
-			next = end->next;
-			end->ep.tls_conf = service->tls_many;
-			/* What it began with is not there any more. */
-			if (end->ep.shaking && !service->tls_many)
-				rddr_gather_drop(end, true);
-		}
-	}
-	rddr_config_put(&old);
-}
-
-static bool may_become(const struct gather *g, const struct service *service)
-{
-	return service->direction == RDDR_OUTGOING && g->n == service->n_instances &&
-	       !strcmp(g->service->name, service->name) && !g->service->ops->opening == !service->ops->opening;
-}
-
 static bool fits(const struct gather *g, const struct service *service, const struct addr *destination)
 {
-	return !g->gone && may_become(g, service) && rddr_addr_equal(&g->destination, destination);
+	return !g->gone && rddr_gather_may_become(g->service, service) && rddr_addr_equal(&g->destination, destination);
 }
 
 static struct gather *gather_for(struct worker *w, struct config *config, struct service *service,
@@ -102,10 +71,12 @@ static struct gather *gather_for(struct worker *w, struct config *config, struct
 	struct gather *g;
 
 	for (g = w->gathers; g; g = g->next) {
-		if (fits(g, service, destination)) {
-			use_config(g, config, service);
+		if (!fits(g, service, destination))
+			continue;
+		rddr_gather_use_config(g, config, service);
+		if (!g->gone)
 			return g;
-		}
+		break; /* with what the reload took away it had nothing left */
 	}
 	g = calloc(1, sizeof(*g));
 	struct rddr_session *park = g ? new_park(w, config, service) : NULL;
@@ -117,6 +88,7 @@ static struct gather *gather_for(struct worker *w, struct config *config, struct
 	g->config = rddr_config_get(config);
 	g->service = service;
 	g->park = park;
+	g->retired = config->generation < w->config->generation; /* it has no successor: see rddr_gather_take_in */
 	g->destination = *destination;
 	g->n = service->n_instances;
 	g->timer = (struct timer){.fn = on_timer, .ctx = g};
@@ -175,7 +147,7 @@ static uint32_t quiet_ms(const struct gather *g)
 	return rddr_gather_by_exchange(g) ? g->service->deadlines.idle : g->service->gather.first;
 }
 
-static void arm(struct gather *g)
+void rddr_gather_arm(struct gather *g)
 {
 	uint64_t when = UINT64_MAX;
 
@@ -221,13 +193,13 @@ static void on_end(void *ctx, unsigned events)
 
 	rddr_endpoint_note(&end->ep, events);
 	if (end->ep.shaking && !rddr_gather_shake(end)) {
-		arm(g);
+		rddr_gather_arm(g);
 		return;
 	}
 	if (end->ep.out.bytes)
 		rddr_endpoint_flush(&end->ep);
 	rddr_gather_look(end);
-	arm(g);
+	rddr_gather_arm(g);
 }
 
 static void expire(struct gather *g)
@@ -248,7 +220,7 @@ static void expire(struct gather *g)
 		rddr_gather_spare_drop(g->oldest_spare);
 		rddr_gather_settle(g);
 	}
-	arm(g);
+	rddr_gather_arm(g);
 }
 
 static void look_again(void *ctx)
@@ -331,7 +303,7 @@ static void begin(struct gather *g, struct gather_end *const ends[], bool alone)
 	if (found.regrouped)
 		rddr_metrics_count(g->service->metrics, METRIC_regroupings);
 
-	struct gather_spare *spare = alone ? NULL : rddr_gather_spare_find(g, group.identity);
+	struct gather_spare *spare = alone ? NULL : rddr_gather_spare_find(g, group.identity, &group.client);
 	group.lone = spare ? &spare->ep : NULL;
 	if (spare)
 		rddr_metrics_count(g->service->metrics, METRIC_backend_reused);
@@ -382,13 +354,24 @@ static struct gather_end *new_end(struct gather *g, unsigned instance, const str
 	return end;
 }
 
+/* Nothing is kept of what came to an end. */
+static bool ends(const struct gather *g)
+{
+	return g->worker->draining || g->retired;
+}
+
 static void come_back(struct gather *g, struct rddr_session *s, unsigned i)
 {
 	struct endpoint *ep = &s->many[i];
 	struct gather_end *end;
 
-	if (ep->state != ENDPOINT_OPEN || ep->broken || g->worker->draining)
+	if (ep->state != ENDPOINT_OPEN || ep->broken || ends(g))
 		return;
+	/* A reload came while it was in the session. */
+	if (s->service != g->service && !rddr_gather_is_of(g->service, i, ep)) {
+		rddr_gather_stranger(g->service, &ep->dial.remote);
+		return;
+	}
 	end = new_end(g, i, ep->transport);
 	if (!end)
 		return;
@@ -419,37 +402,54 @@ void rddr_gather_return(struct rddr_session *s)
 	for (unsigned i = 0; i < s->n; i++)
 		come_back(g, s, i);
 	if (lone->state == ENDPOINT_OPEN && lone->in.end == RDDR_END_OPEN && !lone->broken && !lone->readable &&
-	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && !g->worker->draining) {
+	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && s->service == g->service && !ends(g)) {
 		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
-		rddr_gather_spare_keep(g, lone, s->neutral_state);
+		rddr_gather_spare_keep(g, lone, s->neutral_state, &s->client);
 	}
 	if (rddr_gather_by_exchange(g) && found_out(s))
 		rddr_gather_look_anew(g);
-	arm(g);
+	rddr_gather_arm(g);
 }
 
 /* ---- taking in ---- */
 
+/* Where the arrival belongs; NULL: there is no memory. */
+static struct gather *gather_of(struct worker *w, const struct gather_arrival *a)
+{
+	struct service *now = NULL;
+
+	/* Whoever accepted it had not heard of the reload. */
+	if (a->config->generation < w->config->generation)
+		now = rddr_gather_successor(a->service, w->config);
+	if (now)
+		return gather_for(w, w->config, now, &a->destination);
+	return gather_for(w, a->config, a->service, &a->destination);
+}
+
 bool rddr_gather_take_in(struct worker *w, const struct gather_arrival *a)
 {
-	struct gather *g = gather_for(w, a->config, a->service, &a->destination);
+	struct gather *g = gather_of(w, a);
 	struct gather_end *end = NULL;
 
 	if (!g) {
 		rddr_metrics_count(a->service->metrics, METRIC_accept_failed);
 		return false;
 	}
-	if (g->count[a->instance] >= a->service->gather.waiting || w->fds_used + w->fds_session > w->fds_max)
-		rddr_metrics_count(a->service->metrics, METRIC_gather_full);
+	int instance = g->service == a->service ? (int)a->instance
+						: rddr_config_instance_of(g->service, &a->client, &a->addressed);
+	if (instance < 0)
+		rddr_gather_stranger(g->service, &a->client);
+	else if (g->count[instance] >= g->service->gather.waiting || w->fds_used + w->fds_session > w->fds_max)
+		rddr_metrics_count(g->service->metrics, METRIC_gather_full);
 	else
-		end = new_end(g, a->instance, &rddr_transport_tcp);
+		end = new_end(g, (unsigned)instance, &rddr_transport_tcp);
 	if (end)
 		rddr_handshake_accept(&end->ep, end->ep.tls_conf);
 	if (!end || rddr_endpoint_open(&end->ep, a->fd, NULL) < 0) {
 		bool taken = end != NULL;
 
 		if (end) {
-			g->count[a->instance]--;
+			g->count[end->instance]--;
 			free(end);
 		}
 		rddr_gather_settle(g);
@@ -457,11 +457,12 @@ bool rddr_gather_take_in(struct worker *w, const struct gather_arrival *a)
 	}
 	w->fds_used++;
 	end->ep.dial.remote = a->client;
+	end->ep.dial.local = a->addressed;
 	rddr_loop_retarget(w->loop, &end->ep.watch, on_end, end);
 	rddr_gather_list_put(end, end->ep.shaking ? &g->shaking : &g->quiet);
 	if (end->ep.shaking && rddr_gather_shake(end))
 		rddr_gather_look(end);
-	arm(g);
+	rddr_gather_arm(g);
 	return true;
 }
 
@@ -474,7 +475,7 @@ static void drop_all(struct gather_list *list)
 		rddr_gather_drop(list->first, false);
 }
 
-static void close_idle(struct gather *g)
+void rddr_gather_close_idle(struct gather *g)
 {
 	drop_all(&g->shaking);
 	drop_all(&g->quiet);
@@ -483,36 +484,11 @@ static void close_idle(struct gather *g)
 	rddr_gather_settle(g);
 }
 
-static struct service *successor(const struct gather *g, const struct config *config)
-{
-	for (size_t i = 0; i < config->n_services; i++) {
-		if (may_become(g, config->services[i]))
-			return config->services[i];
-	}
-	return NULL;
-}
-
-void rddr_gather_reconfigure(struct worker *w)
-{
-	for (struct gather *g = w->gathers, *next; g; g = next) {
-		struct service *service = successor(g, w->config);
-
-		next = g->next;
-		if (service) {
-			use_config(g, w->config, service);
-			rddr_loop_timer_cancel(w->loop, &g->timer);
-			arm(g);
-			continue;
-		}
-		close_idle(g);
-	}
-}
-
 void rddr_gather_drain(struct worker *w)
 {
 	for (struct gather *g = w->gathers, *next; g; g = next) {
 		next = g->next;
-		close_idle(g);
+		rddr_gather_close_idle(g);
 	}
 }
 

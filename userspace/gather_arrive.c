@@ -21,6 +21,15 @@ static void close_at_once(int fd)
 	close(fd);
 }
 
+void rddr_gather_stranger(const struct service *service, const struct addr *client)
+{
+	char text[RDDR_ADDR_TEXT];
+
+	log_info("gather: refused: nobody's instance service=%s client=%s", service->name,
+		 rddr_addr_format(client, text, sizeof(text)));
+	rddr_metrics_count(service->metrics, METRIC_strangers);
+}
+
 static void arrive(void *ctx)
 {
 	_owned_mem_ struct gather_arrival *a = ctx;
@@ -56,11 +65,7 @@ void rddr_gather_accept(struct worker *w, struct config *config, struct service 
 	struct gather_arrival *a;
 
 	if (instance < 0) {
-		char text[RDDR_ADDR_TEXT];
-
-		log_info("gather: refused: nobody's instance service=%s client=%s", service->name,
-			 rddr_addr_format(client, text, sizeof(text)));
-		rddr_metrics_count(service->metrics, METRIC_strangers);
+		rddr_gather_stranger(service, client);
 		close_at_once(fd);
 		return;
 	}
@@ -74,6 +79,7 @@ void rddr_gather_accept(struct worker *w, struct config *config, struct service 
 		.config = rddr_config_get(config),
 		.service = service,
 		.client = *client,
+		.addressed = *destination,
 		/* Where each instance has a port of its own, the backend is what they have in common. */
 		.destination = backend->has_remote ? backend->remote : *destination,
 		.instance = (unsigned)instance,

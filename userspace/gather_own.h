@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * gather_own.h - what the parts of a gather share: gather.c takes connections in and lets them go, gather_match.c finds
- * which belong together, gather_spare.c keeps the backend's and refuses.
+ * which belong together, gather_spare.c keeps the backend's and refuses, gather_reload.c brings a new config in.
  */
 #ifndef RDDR_GATHER_OWN_H
 #define RDDR_GATHER_OWN_H
@@ -52,6 +52,7 @@ struct gather_spare {
 	struct endpoint ep;
 	struct gather *gather;
 	struct gather_spare *next, *prev; /* the youngest first */
+	struct addr client;		  /* whom it was dialled for; the port is of no matter */
 	uint64_t since, identity;
 };
 
@@ -63,7 +64,8 @@ struct gather {
 	struct rddr_session *park; /* whose the connections are while they are nobody's */
 	struct addr destination;
 	unsigned n;
-	bool gone; /* waits for the end of the batch */
+	bool retired; /* a reload took the service away, or made another of it: nothing is kept */
+	bool gone;    /* waits for the end of the batch */
 
 	/* Ends that agree on TLS first, that say nothing, that wait for their partners, and that are to be looked at in
 	 * the next batch. */
@@ -83,6 +85,7 @@ struct gather_arrival {
 	struct config *config;
 	struct service *service;
 	struct addr client, destination;
+	struct addr addressed; /* where it went to; the destination is what all instances' have in common */
 	unsigned instance;
 	int fd;
 };
@@ -104,11 +107,33 @@ void rddr_gather_drop(struct gather_end *end, bool reset);
 /* Something left: with the last connection the gather goes, too, at the end of the batch. */
 void rddr_gather_settle(struct gather *g);
 
+/* Sets the timer to the earliest deadline. */
+void rddr_gather_arm(struct gather *g);
+/* Closes what has said nothing yet, and what nobody uses. The gather may be gone behind it. */
+void rddr_gather_close_idle(struct gather *g);
+
+/* ---- gather_reload.c ---- */
+
+/* From here on the gather has that config, if it is younger than its own. It may be gone behind it. */
+void rddr_gather_use_config(struct gather *g, struct config *config, struct service *service);
+/* Whether what was gathered for the one service is for the other now. */
+bool rddr_gather_may_become(const struct service *was, const struct service *is);
+/* What that config made of the service, or NULL. */
+struct service *rddr_gather_successor(const struct service *service, const struct config *config);
+/* Whether a connection, as it was accepted, is that instance's. */
+bool rddr_gather_is_of(const struct service *service, unsigned instance, const struct endpoint *ep);
+
+/* ---- gather_arrive.c ---- */
+
+/* Counts and logs a connection of nobody's instance. */
+void rddr_gather_stranger(const struct service *service, const struct addr *client);
+
 /* ---- gather_spare.c ---- */
 
 /* Moves the connection out of ep, where there is memory. */
-void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t identity);
-struct gather_spare *rddr_gather_spare_find(struct gather *g, uint64_t identity);
+void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t identity, const struct addr *client);
+/* One that was dialled for the same address, at a neutral point of that identity; or NULL. */
+struct gather_spare *rddr_gather_spare_find(struct gather *g, uint64_t identity, const struct addr *client);
 /* Its connection was moved away. */
 void rddr_gather_spare_free(struct gather_spare *spare);
 void rddr_gather_spare_drop(struct gather_spare *spare);

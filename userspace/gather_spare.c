@@ -46,7 +46,7 @@ static void on_spare(void *ctx, unsigned events)
 	rddr_gather_settle(g);
 }
 
-void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t identity)
+void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t identity, const struct addr *client)
 {
 	struct gather_spare *spare = calloc(1, sizeof(*spare));
 
@@ -57,6 +57,7 @@ void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t iden
 	rddr_loop_retarget(g->worker->loop, &spare->ep.watch, on_spare, spare);
 	spare->gather = g;
 	spare->identity = identity;
+	spare->client = *client;
 	spare->since = rddr_loop_now(g->worker->loop);
 	spare->next = g->spares;
 	*(g->spares ? &g->spares->prev : &g->oldest_spare) = spare;
@@ -65,11 +66,12 @@ void rddr_gather_spare_keep(struct gather *g, struct endpoint *ep, uint64_t iden
 	g->worker->fds_used++;
 }
 
-/* The youngest: a server is the least likely to close it just now. */
-struct gather_spare *rddr_gather_spare_find(struct gather *g, uint64_t identity)
+/* The youngest: a server is the least likely to close it just now. Its source was forged from that address, and access
+ * decided for it. */
+struct gather_spare *rddr_gather_spare_find(struct gather *g, uint64_t identity, const struct addr *client)
 {
 	for (struct gather_spare *spare = g->spares; spare; spare = spare->next) {
-		if (spare->identity == identity)
+		if (spare->identity == identity && rddr_addr_same_host(&spare->client, client))
 			return spare;
 	}
 	return NULL;

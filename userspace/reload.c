@@ -52,9 +52,9 @@ static const char *use(struct daemon *d, struct reload *r)
 	if (error < 0)
 		return "the evidence file cannot be opened (see the log)";
 
+	r->config->generation = d->config->generation + 1;
 	rddr_config_put(&d->config);
 	d->config = TAKE_PTR(r->config);
-	d->generation++;
 	if (d->config->has_log_level && !d->options->has_log_level)
 		rddr_log_set_level(d->config->log_level);
 	for (unsigned w = 0; w < d->n_workers; w++) {
@@ -69,7 +69,7 @@ static const char *use(struct daemon *d, struct reload *r)
 	if (rddr_daemon_barrier(d, publish) < 0)
 		return "out of memory";
 	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path,
-		 (unsigned long long)d->generation, d->config->n_services);
+		 (unsigned long long)d->config->generation, d->config->n_services);
 	return NULL;
 }
 

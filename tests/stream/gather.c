@@ -38,6 +38,7 @@ static struct offered offered[] = {
 	{.name = "late", .options = "diff-class: http, gather: { partner: 300ms, idle: 120s }"},
 	{.name = "busy", .options = "diff-class: http, gather: { partner: 3s, idle: 120s }"},
 	{.name = "brief", .options = "diff-class: http, gather: { partner: 120s, idle: 100ms }"},
+	{.name = "moved", .options = "diff-class: http, gather: { partner: 120s, idle: 120s }"},
 	{.name = "few", .options = "diff-class: http, gather: { partner: 120s, waiting: 2 }"},
 	{.name = "small", .options = "diff-class: http, gather: { partner: 120s }, limits: { buffer: 4KiB }"},
 	{.name = "reports", .options = "diff-class: http, enforcing: false, gather: { partner: 300ms, idle: 120s }"},
@@ -1046,10 +1047,45 @@ static void reloads_while_they_wait(void **state)
 	reload(&at);
 	say(backend, OK("a"));
 	hear_all(lines, OK("a"));
-	/* What is idle is used further. */
+	/* The instances' are used further; the backend's was dialled as the config of before said. */
+	hear_end(backend, false);
 	say_all(lines, ASK_B);
+	backend = take();
 	exchange(lines, backend, ASK_B, OK("b"));
+	/* So was one that nobody used. */
+	reload(&at);
+	hear_end(backend, false);
+	say_all(lines, ASK_A);
+	exchange(lines, take(), ASK_A, OK("a"));
 	leave();
+}
+
+static void reloads_to_tls(void **state)
+{
+	struct offered *moved = offered_as("moved");
+	const char *const in_clear = moved->options;
+	size_t at = child_log_end(&it);
+	unsigned lines[N], backend;
+
+	(void)state;
+	dial_all("moved", lines);
+	say_all(lines, ASK_A);
+	backend = take();
+	exchange(lines, backend, ASK_A, OK("a"));
+	moved->options = "diff-class: http, gather: { partner: 120s, idle: 120s }, tls: { lone: { verify: none } }";
+	write_config();
+	reload(&at);
+	/* Nothing goes out in clear any more. */
+	hear_end(backend, false);
+	say_all(lines, ASK_B);
+	backend = take();
+	if (!comes(has_heard, backend, 3) || memcmp(kept[backend], "\x16\x03", 2) != 0)
+		fail_msg("the backend hears no handshake");
+	leave();
+	moved->options = in_clear;
+	write_config();
+	reload(&at);
+	whole_exchange("moved");
 }
 
 static void ends_in_order(void **state)
@@ -1111,6 +1147,7 @@ int main(void)
 		BOTH(whole_connections_by_their_first_bytes),
 		BOTH(silent_connections_in_their_order),
 		BOTH(reloads_while_they_wait),
+		BOTH(reloads_to_tls),
 		cmocka_unit_test_setup_teardown(ends_in_order, whole, forget),
 	};
 
