@@ -88,7 +88,7 @@ static struct gather *gather_for(struct worker *w, struct config *config, struct
 	g->config = rddr_config_get(config);
 	g->service = service;
 	g->park = park;
-	g->retired = config->generation < w->config->generation; /* it has no successor: see rddr_gather_take_in */
+	g->retired = config->generation < w->config->generation; /* it has no successor: see gather_of() */
 	g->destination = *destination;
 	g->n = service->n_instances;
 	g->timer = (struct timer){.fn = on_timer, .ctx = g};
@@ -355,7 +355,7 @@ static struct gather_end *new_end(struct gather *g, unsigned instance, const str
 }
 
 /* Nothing is kept of what came to an end. */
-static bool ends(const struct gather *g)
+static bool keeps_nothing(const struct gather *g)
 {
 	return g->worker->draining || g->retired;
 }
@@ -365,7 +365,7 @@ static void come_back(struct gather *g, struct rddr_session *s, unsigned i)
 	struct endpoint *ep = &s->many[i];
 	struct gather_end *end;
 
-	if (ep->state != ENDPOINT_OPEN || ep->broken || ends(g))
+	if (ep->state != ENDPOINT_OPEN || ep->broken || keeps_nothing(g))
 		return;
 	/* A reload came while it was in the session. */
 	if (s->service != g->service && !rddr_gather_is_of(g->service, i, ep)) {
@@ -402,7 +402,8 @@ void rddr_gather_return(struct rddr_session *s)
 	for (unsigned i = 0; i < s->n; i++)
 		come_back(g, s, i);
 	if (lone->state == ENDPOINT_OPEN && lone->in.end == RDDR_END_OPEN && !lone->broken && !lone->readable &&
-	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && s->service == g->service && !ends(g)) {
+	    !rddr_stream_unconsumed(&lone->in) && g->service->gather.idle && s->service == g->service &&
+	    !keeps_nothing(g)) {
 		rddr_endpoint_reclaim(lone, rddr_stream_received(&lone->in));
 		rddr_gather_spare_keep(g, lone, s->neutral_state, &s->client);
 	}
