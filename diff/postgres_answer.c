@@ -240,6 +240,9 @@ static enum rddr_verdict last_words(struct pg_session *s, struct pg_call *call, 
 		if (!pg_present(call, i) || call->views[i].end == RDDR_END_OPEN || rest.len < PG_HEADER ||
 		    m[i].type != 'E' || !m[i].complete)
 			continue;
+		/* That the others have not been asked says more. */
+		if (i == 0 && s->lost)
+			continue;
 		struct slice code = rddr_pg_error_field(m[i].body, 'C');
 
 		if (has_timed_out(code))
@@ -318,7 +321,7 @@ static enum rddr_verdict heads(struct pg_session *s, struct pg_call *call, struc
 	}
 	if (ended < call->n && pg_rest(call, ended).len)
 		return rddr_pg_find(s, call, ended, ended == 0 && s->n > 1, "it ended in the middle of a message");
-	if (waiting && ended < call->n && speaking < call->n)
+	if (waiting && ended < call->n && speaking < call->n && !(ended == 0 && s->lost))
 		return rddr_pg_find(s, call, ended, speaking, "it ended, and the other goes on");
 	verdict = take_apart(s, call, m, waiting > 0, took);
 	if (verdict == RDDR_DIVERGE || *took)
