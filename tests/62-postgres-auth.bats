@@ -222,12 +222,13 @@ no_secrets() {
 	chmod 644 "$RDDR_TMP/credentials"
 	run ctl reload
 	[ "$status" -ne 0 ]
-	grep -q "$RDDR_TMP/credentials has mode 0644: it holds secrets, so it has to be 0600" "$RDDR_TMP/rddrd.log"
+	# The log is written beside everything else.
+	wait_for "the complaint" 20 grep -q "$RDDR_TMP/credentials has mode 0644: it holds secrets, so it has to be 0600" "$RDDR_TMP/rddrd.log"
 	[ "$(as sue)" = sue ]
 	echo 'sue "x' | credentials
 	run ctl reload
 	[ "$status" -ne 0 ]
-	grep -q "$RDDR_TMP/credentials: line 1: a quote does not end" "$RDDR_TMP/rddrd.log"
+	wait_for "the complaint" 20 grep -q "$RDDR_TMP/credentials: line 1: a quote does not end" "$RDDR_TMP/rddrd.log"
 	no_secrets
 }
 
