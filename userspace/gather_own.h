@@ -38,13 +38,13 @@ struct gather_end {
 	struct gather_end *later, *sooner; /* of the bucket's instance */
 	struct bucket *bucket;
 	uint64_t since;	   /* ms: when it came here, or began to wait */
-	bool waited;	   /* since then, though it is looked at anew just now */
 	uint64_t identity; /* of its last neutral point; 0: it is new */
 	uint64_t loose;
 	uint64_t last; /* the session that it was in; 0: none */
 	size_t replied;
 	unsigned instance;
 	char correlation[RDDR_CORRELATION]; /* what it says that it belongs to; empty: nothing */
+	bool waited;			    /* it waits, since then, though it is looked at anew just now */
 };
 
 /* A connection to the backend that nobody uses. */
