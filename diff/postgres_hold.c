@@ -62,7 +62,7 @@ static uint8_t recall(const struct pg_session *s, struct slice name)
 static void note_parse(struct pg_session *s, struct pg_request *r, struct pg_cursor *c)
 {
 	struct slice name = rddr_pg_take_string(c), text = c->left;
-	const uint8_t *end = text.len ? memchr(text.data, 0, text.len) : NULL;
+	const uint8_t *end = c->bad || !text.len ? NULL : memchr(text.data, 0, text.len);
 
 	/* What is not seen whole has no end here. */
 	if (end)

@@ -339,6 +339,16 @@ static void a_pipeline_that_has_failed_is_waited_for_no_longer(void **state)
 	assert_string_equal(heard(), "12C12EZ");
 }
 
+/* A server refuses it; it is passed on as it is. */
+static void a_parse_without_a_text_is_no_statement(void **state)
+{
+	(void)state;
+	assert_true(ask("?P ") && ask("?P x"));
+	fake_append(&t.asked, "P\0\0\0\5\0P\0\0\0\6a\0B\0\0\0\4B\0\0\0\5\0E\0\0\0\4", 29);
+	assert_true(ask("S"));
+	assert_string_equal(sent(), "PPPPBBES");
+}
+
 /* More names than are remembered: each may be one. */
 static void names_are_remembered_within_a_bound(void **state)
 {
@@ -502,6 +512,7 @@ int main(void)
 		TEST(what_differs_is_not_committed),
 		TEST(what_a_commit_looks_like),
 		TEST(a_pipeline_that_has_failed_is_waited_for_no_longer),
+		TEST(a_parse_without_a_text_is_no_statement),
 		TEST(names_are_remembered_within_a_bound),
 		TEST(what_was_cancelled_before_the_others_had_it_is_not_done_by_them),
 		TEST(where_they_would_not_stay_the_same_the_session_ends),
