@@ -250,6 +250,8 @@ static void do_drain(void *ctx)
 	rddr_listener_empty(w);
 	while (w->listeners)
 		rddr_listener_drop(w, &w->listeners);
+	log_debug("worker: worker %u accepts no more, and has %llu sessions", w->index,
+		  (unsigned long long)w->n_sessions);
 	rddr_gather_drain(w);
 	rddr_admission_drain(w->admission, w);
 	if (w->n_sessions || w->greetings || rddr_gather_is_busy(w))

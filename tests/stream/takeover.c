@@ -236,6 +236,9 @@ static void session_goes_on(void **state)
 	child_start(&second, "--takeover");
 	assert_int_equal(pid_that_answers(&second), second.pid);
 	assert_true(child_runs(&w.daemon));
+	/* Until then either may take a connection. */
+	child_wait_log(&w.daemon, "worker 0 accepts no more", NULL);
+	child_wait_log(&w.daemon, "worker 1 accepts no more", NULL);
 	q.cue = 1;
 	world_play(&w, &q, "three");
 	play_run(&w.stage, &q, all_done);
