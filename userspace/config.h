@@ -203,6 +203,9 @@ const struct addr *rddr_config_listen(const struct service *service, unsigned i)
 /* The instance of an outgoing service that a connection is of, or -1. */
 int rddr_config_instance_of(const struct service *service, const struct addr *client, const struct addr *destination);
 
+/* Whether a connection is what the rule is about, by whatever interface it comes. */
+bool rddr_rule_covers(const struct rule *rule, const struct addr *destination, const struct addr *client);
+
 /*
  * The rule for a connection, or NULL. Order: a port before all ports, then a named interface before any, then the
  * longer destination, then the longer clients (any named ones before all), then the file's. The kernel's tables are

@@ -51,20 +51,21 @@ int rddr_config_rules_sort(struct config *config)
 	return 0;
 }
 
+bool rddr_rule_covers(const struct rule *rule, const struct addr *destination, const struct addr *client)
+{
+	return (!rule->port || rule->port == rddr_addr_port(destination)) &&
+	       rddr_prefix_contains(&rule->destination, destination) && rddr_prefix_contains(&rule->clients, client);
+}
+
 const struct rule *rddr_config_match(const struct config *config, const struct addr *destination,
 				     const struct addr *client, const char *interface)
 {
-	uint16_t port = rddr_addr_port(destination);
-
 	for (size_t i = 0; i < config->n_rules; i++) {
 		const struct rule *rule = config->rules[i];
 
-		if (rule->port && rule->port != port)
-			continue;
 		if (*rule->interface && (!interface || strcmp(rule->interface, interface) != 0))
 			continue;
-		if (rddr_prefix_contains(&rule->destination, destination) &&
-		    rddr_prefix_contains(&rule->clients, client))
+		if (rddr_rule_covers(rule, destination, client))
 			return rule;
 	}
 	return NULL;

@@ -118,9 +118,7 @@ static bool is_guarded(const struct rddr_session *s, const struct addr *address)
 		const struct rule *rule = s->config->rules[i];
 
 		if (rule->service != s->service && rule->service->direction == RDDR_INCOMING &&
-		    (!rule->port || rule->port == rddr_addr_port(address)) &&
-		    rddr_prefix_contains(&rule->destination, address) &&
-		    rddr_prefix_contains(&rule->clients, &s->client))
+		    rddr_rule_covers(rule, address, &s->client))
 			return true;
 	}
 	return false;
