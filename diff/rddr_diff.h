@@ -93,7 +93,7 @@ enum rddr_modify {
 	RDDR_MODIFY_WAIT, /* more bytes are needed before anything can be passed on */
 	RDDR_REJECT,	  /* nothing of this goes to any instance; the session is denied (reason: rejected) */
 	RDDR_MODIFY_HOLD, /* nothing more is passed on before the many have said more: asked again when diff_traffic has
-			     consumed something, or more bytes come */
+			     consumed something or said RDDR_AGREE, or more bytes come */
 };
 
 /* Filled with zeros before each call of modify_traffic. */

@@ -241,7 +241,7 @@ no_secrets() {
 	refused tess '' "a server demands trust of user \"tess\", which diff-params.instance-auth does not allow"
 }
 
-@test "report mode: the client logs in at instance 0, RDDR at the others, and nobody notices" {
+@test "report mode: the client logs in at instance 0, RDDR at the others; one that refuses is reported, and nobody notices" {
 	cluster
 	plain_credentials
 	pg_rddr "diff-params: { credentials: $RDDR_TMP/credentials }"$'\nenforcing: false'
@@ -252,5 +252,14 @@ no_secrets() {
 		refused "$user" wrongpass7 "password authentication failed for user \"$user\""
 	done
 	[ "$(counter pg reported)" -eq 0 ] || { pg_records; return 1; }
+	sed -i 's/postgres,tess all trust/postgres,tess all reject/' "$RDDR_TMP/pg/2/pg_hba.conf"
+	pg_stop 2 && pg_start 2 15
+	# Often enough that the refusal comes behind the client's first query, too.
+	for _ in {1..20}; do
+		[ "$(as tess)" = tess ]
+	done
+	wait_for "the reports" 30 counted 20
+	[ "$(pg_records | jq -r '.where + ": " + .why + ": " + .minority' | sort -u)" = "login: it refuses the login, which others do not: pg2" ]
 	no_secrets
 }
+counted() { [ "$(counter pg reported)" -eq "$1" ]; }

@@ -184,7 +184,9 @@ static bool ask_plugin(struct rddr_session *s)
 	}
 	if (took)
 		s->boundary = result.boundary;
-	if (took && s->fanout_holds) {
+	/* Report mode shows nothing of what a plugin says of its own, as when a login that waited for one that is gone
+	 * ends. */
+	if ((took || verdict == RDDR_AGREE) && s->fanout_holds) {
 		s->fanout_holds = false;
 		s->stirred = true;
 	}
