@@ -17,6 +17,7 @@ struct host_state {
 	struct addr address;
 	_Atomic uint64_t down_until; /* 0: it was not seen to fail */
 	atomic_bool check_fails;
+	unsigned checks; /* under way */
 };
 
 struct ring {
@@ -92,6 +93,17 @@ bool rddr_hosts_mark_up(struct host_state *host)
 	if (!atomic_load_explicit(&host->down_until, memory_order_relaxed))
 		return false;
 	return atomic_exchange_explicit(&host->down_until, 0, memory_order_relaxed) != 0;
+}
+
+void rddr_hosts_check_begins(struct host_state *host)
+{
+	host->checks++;
+}
+
+void rddr_hosts_check_ends(struct host_state *host)
+{
+	if (--host->checks == 0)
+		rddr_hosts_checked(host, true);
 }
 
 bool rddr_hosts_checked(struct host_state *host, bool up)

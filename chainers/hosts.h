@@ -30,6 +30,10 @@ void rddr_hosts_put(struct host_state **host);
 bool rddr_hosts_mark_down(struct host_state *host, uint64_t now, uint64_t until);
 /* It answered, or is to be tried anew. What an active check says stays. True when it was marked. */
 bool rddr_hosts_mark_up(struct host_state *host);
+/* Active checks of the server begin and end, on one thread; some may begin before others have ended, as at a reload.
+ * When there are none any more, what they found is forgotten. */
+void rddr_hosts_check_begins(struct host_state *host);
+void rddr_hosts_check_ends(struct host_state *host);
 /* What an active check found. True when that is news. */
 bool rddr_hosts_checked(struct host_state *host, bool up);
 

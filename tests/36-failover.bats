@@ -238,6 +238,14 @@ servers() {
 	wait_for "server 0 to fail" 30 failing 10.0.2.2:80
 	# No session has found that out.
 	[[ $(get) == "server 1" && $(counter shop hosts_failed) == 0 ]]
+
+	# A reload knows what was found, though it would take five hours to find it again; without checks nothing is known.
+	sed -i 's/interval: 200ms/interval: 1h/; s/fails: 1/fails: 5/' "$RDDR_TMP/rddr.yaml"
+	ctl reload
+	failing 10.0.2.2:80
+	sed -i 's/check: {[^}]*}//' "$RDDR_TMP/rddr.yaml"
+	ctl reload
+	failing ""
 }
 
 @test "50,000 forged connections of eight clients through three servers, and not one port error" {

@@ -192,6 +192,7 @@ int rddr_checker_new(struct loop *loop, struct config *config, struct checker **
 		rddr_dial_init(&p->dial);
 		p->next = (struct timer){.fn = begin, .ctx = p};
 		p->late = (struct timer){.fn = on_late, .ctx = p};
+		rddr_hosts_check_begins(p->state);
 		/* Not all at the same moment. */
 		rddr_loop_timer_set(loop, &p->next, rddr_loop_now(loop) + i % 100);
 	}
@@ -208,7 +209,7 @@ void rddr_checker_free(struct checker **checker)
 	for (size_t i = 0; i < c->n; i++) {
 		stop(&c->probes[i]);
 		rddr_loop_timer_cancel(c->loop, &c->probes[i].next);
-		rddr_hosts_checked(c->probes[i].state, true);
+		rddr_hosts_check_ends(c->probes[i].state);
 	}
 	rddr_config_put(&c->config);
 	free(c);

@@ -15,7 +15,7 @@ struct loop;
 
 /* Checks the config's hosts until it is freed; holds a reference to the config. 0 or -ENOMEM. */
 int rddr_checker_new(struct loop *loop, struct config *config, struct checker **out);
-/* What the checks found is forgotten. Takes NULL, nulls the pointer. */
+/* What the checks found is forgotten where no other checker asks the same host. Takes NULL, nulls the pointer. */
 void rddr_checker_free(struct checker **checker);
 
 #endif

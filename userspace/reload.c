@@ -42,6 +42,16 @@ static void publish(struct daemon *d)
 	rddr_daemon_publish(d);
 }
 
+/* What is known of a host that goes on being checked stays known: the old checker goes last. */
+static void check_hosts(struct daemon *d)
+{
+	struct checker *before = TAKE_PTR(d->checker);
+
+	if (rddr_checker_new(d->loop, d->config, &d->checker) < 0)
+		log_error("reload: hosts are not checked: out of memory");
+	rddr_checker_free(&before);
+}
+
 static const char *use(struct daemon *d, struct reload *r)
 {
 	if (r->config->workers != d->config->workers) {
@@ -61,9 +71,7 @@ static const char *use(struct daemon *d, struct reload *r)
 		if (rddr_worker_set_config(d->workers[w], d->config) < 0)
 			return "out of memory";
 	}
-	rddr_checker_free(&d->checker);
-	if (rddr_checker_new(d->loop, d->config, &d->checker) < 0)
-		log_error("reload: hosts are not checked: out of memory");
+	check_hosts(d);
 	if (rddr_daemon_listen(d) < 0)
 		log_error("reload: not every service listens (see above)");
 	if (rddr_daemon_barrier(d, publish) < 0)

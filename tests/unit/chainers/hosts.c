@@ -54,6 +54,7 @@ static void test_expiry(void **state)
 	assert_false(rddr_hosts_is_down(h, 2600));
 
 	/* What a check finds neither expires nor is taken off by a session. */
+	rddr_hosts_check_begins(h);
 	assert_false(rddr_hosts_checked(h, true));
 	assert_true(rddr_hosts_checked(h, false));
 	assert_false(rddr_hosts_checked(h, false));
@@ -61,6 +62,14 @@ static void test_expiry(void **state)
 	assert_true(rddr_hosts_is_down(h, 1000000));
 	assert_int_equal(rddr_hosts_down_left(h, 1000000), 0);
 	assert_true(rddr_hosts_checked(h, true));
+	assert_false(rddr_hosts_is_down(h, 1000000));
+
+	/* Who checks next goes on with what was found; when nobody does, it is forgotten. */
+	assert_true(rddr_hosts_checked(h, false));
+	rddr_hosts_check_begins(h);
+	rddr_hosts_check_ends(h);
+	assert_true(rddr_hosts_is_down(h, 1000000));
+	rddr_hosts_check_ends(h);
 	assert_false(rddr_hosts_is_down(h, 1000000));
 	rddr_hosts_put(&h);
 }
