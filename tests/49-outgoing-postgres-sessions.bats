@@ -186,6 +186,7 @@ psql_at() {
 	sed -i 's/^host all all all/hostssl all all all/' "$RDDR_TMP/pg/0/pg_hba.conf"
 	stop pg INT
 	database
+	pg_relay 7099 "$(server4 3):5432"
 	cat >"$RDDR_TMP/tls.yaml" <<-END
 		evidence: { file: $RDDR_TMP/evidence.jsonl }
 		workers: 2
@@ -193,7 +194,7 @@ psql_at() {
 		  back:
 		    direction: outgoing
 		    instances: [ { listen: "127.0.0.1:7011" }, { listen: "127.0.0.1:7012" }, { listen: "127.0.0.1:7013" } ]
-		    backend: { chainer: directed, remote: "$(server4 3):5432" }
+		    backend: { chainer: directed, remote: "127.0.0.1:7099" }
 		    diff-class: postgres
 		    diff-params: { credentials: $RDDR_TMP/credentials }
 		    tls:
@@ -228,4 +229,14 @@ psql_at() {
 	for i in 0 1 2; do SSLMODE=require psql_at $i "701$((i + 1))" -c "SELECT 2"; done
 	ended
 	all_printed 2
+
+	# The instances' libpq asks to cancel in clear, whatever it speaks; RDDR asks the backend encrypted.
+	for i in 0 1 2; do SSLMODE=require psql_at $i "701$((i + 1))" -c "SELECT pg_sleep(300)"; done
+	wait_for "the sleep" 30 _sleeps
+	for i in 0 1 2; do signal "psql-$i" INT; done
+	ended
+	for i in 0 1 2; do log_of "psql-$i" | grep -q 'canceling statement due to user request'; done
+	[[ $(counter back plugin_cancels) == 1 ]]
+	run -1 grep -q '04 d2 16 2e' <<<"$(said)"
+	grep -q '> 00 00 00 08 04 d2 16 2f' <<<"$(said)"
 }

@@ -83,11 +83,8 @@ sue() { PGUSER=sue PGPASSWORD=suepass7 PGSSLMODE=$1 PGSSLROOTCERT=$RDDR_TMP/chai
 # The server of instance 2 is at port 5507, and what it is sent goes through a relay that writes it down.
 behind_relay() {
 	mv "$RDDR_TMP/pg/2" "$RDDR_TMP/pg/7"
-	spawn relay g socat -x TCP-LISTEN:5502,bind=127.0.0.1,reuseaddr,fork TCP:127.0.0.1:5507
-	wait_tcp g 127.0.0.1 5502
+	pg_relay 5502 127.0.0.1:5507
 }
-# Who says what, in hexadecimal digits; all connections, one behind the other.
-said() { sed -n 's/^\([<>]\) .*/\1/p; /^ [0-9a-f]/p' "$RDDR_TMP/relay.log" | tr -d '\n'; }
 
 @test "a request to cancel goes to the servers encrypted, too" {
 	cluster

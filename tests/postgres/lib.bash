@@ -142,6 +142,12 @@ pg() {
 	in_ns g env PGPORT="${P:-5432}" "/usr/lib/postgresql/15/bin/$program" "$@"
 }
 sql() { pg psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
+# pg_relay PORT SERVER: in the gateway's namespace, and said: who said what by it, in hexadecimal digits; all connections, one behind the other.
+pg_relay() {
+	spawn relay g socat -x "TCP-LISTEN:$1,bind=127.0.0.1,reuseaddr,fork" "TCP:$2"
+	wait_tcp g 127.0.0.1 "$1"
+}
+said() { sed -n 's/^\([<>]\) .*/\1/p; /^ [0-9a-f]/p' "$RDDR_TMP/relay.log" | tr -d '\n'; }
 pg_each() {
 	local i
 	for ((i = 0; i < PG_N; i++)); do
