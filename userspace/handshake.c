@@ -177,10 +177,13 @@ void rddr_handshake_step(struct endpoint *ep)
 
 enum rddr_tls rddr_handshake_state(const struct endpoint *ep)
 {
-	if (!ep->tls_conf || ep->state == ENDPOINT_CLOSED)
+	if (ep->state == ENDPOINT_CLOSED)
 		return RDDR_TLS_NONE;
-	if (ep->securing || ep->transport == &rddr_transport_tls || ep->tls_conf->start == TLS_START_AT_ONCE)
+	if (ep->securing || ep->transport == &rddr_transport_tls)
 		return RDDR_TLS_ON;
+	/* With "at once" it is an instance's connection of before the reload that says so. */
+	if (!ep->tls_conf || ep->tls_conf->start == TLS_START_AT_ONCE)
+		return RDDR_TLS_NONE;
 	return ep->tls_conf->start == TLS_START_REQUIRED ? RDDR_TLS_REQUIRED : RDDR_TLS_OFFERED;
 }
 
