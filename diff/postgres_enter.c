@@ -164,14 +164,27 @@ static enum rddr_verdict begin_cancel(struct pg_session *s, struct pg_call *call
 static enum rddr_verdict compare_packets(struct pg_session *s, struct pg_call *call, const struct slice packet[],
 					 unsigned source)
 {
-	struct slice name;
+	unsigned kinds[RDDR_MAX_INSTANCES] = {0}, odd = call->n;
+	struct slice name = {0}, where = {0};
 
-	for (unsigned i = source + 1; i < call->n; i++) {
-		if (pg_present(call, i) && !rddr_pg_startup_same(s->params, packet[source], packet[i], &name))
-			return rddr_pg_find(s, call, i, source, "the startup packets differ in %.*s",
-					    (int)(name.len < 60 ? name.len : 60), (const char *)name.data);
+	for (unsigned i = source; i < call->n; i++) {
+		if (!pg_present(call, i))
+			continue;
+		/* Of the kind of the first that asks for the same, itself at the latest. */
+		kinds[i] = source;
+		while (!pg_present(call, kinds[i]) ||
+		       !rddr_pg_startup_same(s->params, packet[kinds[i]], packet[i], &name)) {
+			where = odd == call->n ? name : where;
+			odd = odd == call->n ? i : odd;
+			kinds[i]++;
+		}
 	}
-	return RDDR_AGREE;
+	if (odd == call->n)
+		return RDDR_AGREE;
+	rddr_pg_find(s, call, odd, source, "the startup packets differ in %.*s", (int)(where.len < 60 ? where.len : 60),
+		     (const char *)where.data);
+	call->result->finding.alone = rddr_pg_alone(call, kinds);
+	return RDDR_DIVERGE;
 }
 
 /* What the backend is to be asked for: 3.0, whatever the instances hope for. */

@@ -104,6 +104,22 @@ teardown() { topology_down; }
 	[[ $(counter back plugin_cancels) == 1 && $(counter back denied) == 0 ]]
 }
 
+@test "one that asks for something else in its startup packet is named, the first as any other" {
+	config
+	begin
+	local i odd names=(one two three) before
+	before=$(grep -c "user=app" "$RDDR_TMP/pg.log" || true)
+	for odd in 0 2; do
+		for i in 0 1 2; do
+			PGOPTIONS="-c work_mem=$((i == odd ? 2 : 1))MB" one_psql "$i" -c "SELECT 1"
+		done
+		wait_for "psql" 60 _psql_ended
+		for i in 0 1 2; do grep -q "FATAL:  RDDR: " "$RDDR_TMP/psql-$i.log"; done
+		[[ $(last '.minority + ": " + .why') == "${names[odd]}: the startup packets differ in options"* ]]
+	done
+	[[ $(grep -c "user=app" "$RDDR_TMP/pg.log") == "$before" ]]
+}
+
 @test "a divergence in a block: nothing of it is left; the backend dies, and is there again" {
 	config
 	begin
