@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "gather.h"
@@ -70,6 +72,7 @@ static void interface_of(int fd, sa_family_t family, char name[IF_NAMESIZE])
 {
 	char control[256];
 	socklen_t len = sizeof(control);
+	struct ifreq named = {0};
 	unsigned index = 0;
 
 	name[0] = '\0';
@@ -90,8 +93,10 @@ static void interface_of(int fd, sa_family_t family, char name[IF_NAMESIZE])
 			index = info.ipi6_ifindex;
 		}
 	}
-	if (!index || !if_indextoname(index, name))
-		name[0] = '\0';
+	/* What if_indextoname() does with a socket of its own, for each connection. */
+	named.ifr_ifindex = (int)index;
+	if (index && ioctl(fd, SIOCGIFNAME, &named) == 0)
+		snprintf(name, IF_NAMESIZE, "%s", named.ifr_name);
 }
 
 static struct service *service_named(const struct config *config, const char *name)
