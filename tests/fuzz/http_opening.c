@@ -5,27 +5,9 @@
  * request, without what it belongs to. The first byte chooses the parameters, the second the size of the pieces.
  */
 #include "../unit/diff/fakehost.h"
-#include "http_session.h"
+#include "../unit/diff/fakehttp.h"
 
 enum { N = 2 };
-
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	return rddr_http_create(args, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.opening = rddr_http_opening,
-};
 
 static const char *const params_of[] = {
 	"{}",
@@ -52,11 +34,11 @@ static bool same(const struct rddr_opening_result *a, const struct rddr_opening_
 static enum rddr_opens open_all(struct rddr_session *s, const void *params, const uint8_t *data, size_t size,
 				size_t piece, struct rddr_opening_result *whole)
 {
-	enum rddr_opens opens = fake_open(s, &plugin, params, data, size, whole), part;
+	enum rddr_opens opens = fake_open(s, &fakehttp, params, data, size, whole), part;
 	struct rddr_opening_result result;
 
 	for (size_t len = piece; len < size; len += piece) {
-		part = fake_open(s, &plugin, params, data, len, &result);
+		part = fake_open(s, &fakehttp, params, data, len, &result);
 		need(part == RDDR_OPENS_WAIT || part == opens, "another outcome when more has come");
 		need(part != RDDR_OPENS || same(&result, whole), "another key when more has come");
 	}
@@ -69,7 +51,7 @@ static bool ask(struct rddr_session *s, const char *json, const uint8_t *data, s
 	bool fits = true;
 	size_t shown = 0;
 
-	need(fake_begin_outgoing(s, &plugin, N, json) == 0, "begin");
+	need(fake_begin_outgoing(s, &fakehttp, N, json) == 0, "begin");
 	for (unsigned i = 0; i < N; i++)
 		fake_set(&s->in[i], data, size, RDDR_END_OPEN);
 	while (fits && shown < size) {
@@ -93,7 +75,7 @@ static void check_passed(struct rddr_session *s, const struct rddr_opening_resul
 	struct rddr_opening_result again;
 	bool http = rddr_rules_settings(s->params)->correlate[0] == '\0';
 
-	need(fake_open(s, &plugin, s->params, out->data, out->len, &again) == RDDR_OPENS,
+	need(fake_open(s, &fakehttp, s->params, out->data, out->len, &again) == RDDR_OPENS,
 	     "what the backend gets is no whole request");
 	need(again.key == said->key && again.loose == said->loose, "the backend gets another request");
 	need(http || !again.correlation[0], "the backend is told what it belongs to");

@@ -8,29 +8,11 @@
 #include <llhttp.h>
 
 #include "../unit/diff/fakehost.h"
-#include "http_session.h"
+#include "../unit/diff/fakehttp.h"
 
 enum { N = 2 };
 
 #define NAMES "{\"fields\":[{\"cookie\":[\"sid\",\"JSID\"],\"action\":\"token\"}]}"
-
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	return rddr_http_create(args, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.render_denial = rddr_http_render_denial,
-};
 
 static void need(bool holds, const char *what)
 {
@@ -98,7 +80,7 @@ static void rename_back(const struct fake_out *renamed, const struct fake_out *s
 {
 	static struct rddr_session s;
 
-	need(fake_begin(&s, &plugin, N, false, NAMES) == 0, "begin");
+	need(fake_begin(&s, &fakehttp, N, false, NAMES) == 0, "begin");
 	/* It may have become longer than a head may be. */
 	if (renamed->len && ask(&s, renamed->data, renamed->len, SIZE_MAX))
 		need(s.out[1].len == said->len && memcmp(s.out[1].data, said->data, said->len) == 0,
@@ -118,7 +100,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	renames = data[0] & 0x80;
 	params = renames ? NAMES : "{}";
-	need(fake_begin(&whole, &plugin, N, false, params) == 0 && fake_begin(&pieces, &plugin, N, false, params) == 0,
+	need(fake_begin(&whole, &fakehttp, N, false, params) == 0 &&
+		     fake_begin(&pieces, &fakehttp, N, false, params) == 0,
 	     "begin");
 	good = ask(&whole, data + 1, size - 1, SIZE_MAX);
 	need(ask(&pieces, data + 1, size - 1, 1 + data[0] % 64) == good, "rejected in one way of arriving only");

@@ -8,29 +8,11 @@
  * of the pieces. Then comes a program that writes the streams: for all, for one alone.
  */
 #include "../unit/diff/fakehost.h"
-#include "http_session.h"
+#include "../unit/diff/fakehttp.h"
 
 enum { N = 3, MOST = 8192 };
 
 #define NAMES "{\"fields\":[{\"cookie\":[\"a\",\"a\",\"b\"],\"action\":\"compare\"}]}"
-
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	return rddr_http_create(args, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.render_denial = rddr_http_render_denial,
-};
 
 struct input {
 	const char *request;
@@ -146,7 +128,7 @@ static bool run(const struct input *in, size_t piece, struct heard *h)
 	bool fits;
 
 	memset(h, 0, offsetof(struct heard, bytes));
-	need(fake_begin(&s, &plugin, N, in->filter, in->renames ? NAMES : "{}") == 0, "begin");
+	need(fake_begin(&s, &fakehttp, N, in->filter, in->renames ? NAMES : "{}") == 0, "begin");
 	fake_set(&s.in[FAKE_LONE], in->request, strlen(in->request), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	need(fake_modify(&s), "a good request is rejected");

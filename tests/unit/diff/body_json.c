@@ -6,22 +6,13 @@
 
 #include <cmocka.h>
 
-#include "fakebody.h"
+#include "fakebodyrows.h"
 #include "json_compare.h"
 #include "json_doc.h"
 #include "json_space.h"
 #include "json_spell.h"
 
-struct row {
-	const char *name;
-	const char *texts[4];
-	bool plain; /* without the filter pair */
-	const char *rules, *known;
-	const char *where, *why; /* NULL: it agrees */
-	const char *field;	 /* the first that was told of */
-};
-
-static const struct row rows[] = {
+static const struct fakebody_row rows[] = {
 	{.name = "nothing", .texts = {"", "", ""}},
 	{.name = "the same", .texts = {"{\"a\":1}", "{\"a\":1}", "{\"a\":1}"}},
 	{.name = "order of keys, white space, escapes",
@@ -248,48 +239,16 @@ static const struct row rows[] = {
 	 .texts = {"[\"\xf0\x9f\x98\x80\"]", "[\"\xf0\x9f\x98\x80\"]", "[\"\\uD83D\\ude00\"]"}},
 };
 
-static unsigned fill(struct fakebody *f, const char *const texts[4])
-{
-	unsigned n = 0;
-
-	for (; n < 4 && texts[n]; n++)
-		f->in[n] = slice_of(texts[n]);
-	return n;
-}
-
 static void begin(struct fakebody *f, unsigned n, bool filter)
 {
-	f->conf = (struct body_conf){.kind = BODY_JSON, .n = n, .do_filter = filter, .limit = 1 << 16};
-	f->budget = (struct noise_budget){.run = 256, .share = 20};
+	fakebody_conf(f, BODY_JSON, n, filter);
 }
 
 static void test_rows(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
-		struct fakebody *f = calloc(1, sizeof(*f));
-		struct rules *rules = NULL;
-		char err[200] = "";
-
-		begin(f, fill(f, row->texts), !row->plain);
-		f->known = row->known;
-		if (row->rules && rddr_rules_parse(row->rules, &rules, err, sizeof(err)) < 0)
-			fail_msg("%s: %s", row->name, err);
-		f->conf.rules = rules;
-		fakebody_play_all(f);
-		if (!row->why && !fakebody_agrees(f))
-			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
-		if (row->why && (f->verdict != RDDR_DIVERGE || strcmp(f->finding.where, row->where) != 0 ||
-				 !strstr(f->finding.why, row->why)))
-			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
-		if (row->field && strcmp(f->fields[0], row->field) != 0)
-			fail_msg("%s: %s", row->name, f->fields[0]);
-		if (!row->field && !row->why)
-			assert_int_equal(f->noises + f->declareds, 0);
-		rddr_rules_free(&rules);
-		free(f);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		fakebody_play_row(&rows[i], BODY_JSON);
 }
 
 /* Noise is charged where it lies in instance 0's document, in its order, whatever the order of keys. */
@@ -550,7 +509,7 @@ static void test_encoders(void **state)
 	for (unsigned i = 0; i < N * N * 2; i++) {
 		const char *one = texts[i / 2 / N], *other = texts[i / 2 % N];
 
-		begin(f, fill(f, (const char *[4]){one, i % 2 ? one : other, other}), i % 2);
+		begin(f, fakebody_fill(f, (const char *[4]){one, i % 2 ? one : other, other}), i % 2);
 		fakebody_play_all(f);
 		if (!fakebody_agrees(f))
 			fail_msg("%s and %s: %s: %s", one, other, f->finding.where, f->finding.why);
@@ -563,13 +522,13 @@ static void test_absent(void **state)
 	struct fakebody *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	begin(f, fill(f, (const char *[4]){"", "{\"a\":1}", "{\"a\": 1}", "{\"a\":1 }"}), true);
+	begin(f, fakebody_fill(f, (const char *[4]){"", "{\"a\":1}", "{\"a\": 1}", "{\"a\":1 }"}), true);
 	f->absent[0] = true;
 	fakebody_play_all(f);
 	assert_true(fakebody_agrees(f));
 	f->absent[0] = false;
 	f->absent[3] = true;
-	fill(f, (const char *[4]){"{\"a\":12}", "{\"a\":34}", "{\"a\": 56}", ""});
+	fakebody_fill(f, (const char *[4]){"{\"a\":12}", "{\"a\":34}", "{\"a\": 56}", ""});
 	fakebody_play_all(f);
 	assert_true(fakebody_agrees(f));
 	assert_string_equal(f->fields[0], "json:/a=12|34|56|");

@@ -7,21 +7,12 @@
 
 #include <cmocka.h>
 
-#include "fakebody.h"
-
-struct row {
-	const char *name;
-	const char *texts[4];
-	bool plain; /* without the filter pair */
-	const char *rules, *known;
-	const char *where, *why; /* NULL: it agrees */
-	const char *field;	 /* the first that was told of, from its '=' on */
-};
+#include "fakebodyrows.h"
 
 static const char csrf[] = "{\"fields\": [{\"line\": \"csrf=\\\"([^\\\"]*)\\\"\", \"action\": \"token\"}]}";
 static const char stamp[] = "{\"fields\": [{\"line\": \"at [0-9:]+\", \"action\": \"ignore\"}]}";
 
-static const struct row rows[] = {
+static const struct fakebody_row rows[] = {
 	{.name = "nothing", .texts = {"", "", ""}},
 	{.name = "the same", .texts = {"a\nb\n", "a\nb\n", "a\nb\n"}},
 	{.name = "the same, without an end", .texts = {"a\nb", "a\nb", "a\nb"}, .plain = true},
@@ -82,48 +73,16 @@ static const struct row rows[] = {
 	 .why = "ended early"},
 };
 
-static unsigned fill(struct fakebody *f, const char *const texts[4])
-{
-	unsigned n = 0;
-
-	for (; n < 4 && texts[n]; n++)
-		f->in[n] = slice_of(texts[n]);
-	return n;
-}
-
 static void begin(struct fakebody *f, unsigned n, bool filter)
 {
-	f->conf = (struct body_conf){.kind = BODY_LINES, .n = n, .do_filter = filter, .limit = 1 << 16};
-	f->budget = (struct noise_budget){.run = 256, .share = 20};
+	fakebody_conf(f, BODY_LINES, n, filter);
 }
 
 static void test_rows(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
-		struct fakebody *f = calloc(1, sizeof(*f));
-		struct rules *rules = NULL;
-		char err[200] = "";
-
-		begin(f, fill(f, row->texts), !row->plain);
-		f->known = row->known;
-		if (row->rules && rddr_rules_parse(row->rules, &rules, err, sizeof(err)) < 0)
-			fail_msg("%s: %s", row->name, err);
-		f->conf.rules = rules;
-		fakebody_play_all(f);
-		if (!row->why && !fakebody_agrees(f))
-			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
-		if (row->why && (f->verdict != RDDR_DIVERGE || strcmp(f->finding.where, row->where) != 0 ||
-				 !strstr(f->finding.why, row->why)))
-			fail_msg("%s: %s: %s", row->name, f->finding.where, f->finding.why);
-		if (row->field && !strstr(f->fields[0], row->field))
-			fail_msg("%s: %s", row->name, f->fields[0]);
-		if (!row->field && !row->why)
-			assert_int_equal(f->noises + f->declareds, 0);
-		rddr_rules_free(&rules);
-		free(f);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		fakebody_play_row(&rows[i], BODY_LINES);
 }
 
 /* What was seen as noise is known again when the pair agrees by chance. */
@@ -133,17 +92,18 @@ static void test_memory(void **state)
 	char seen[300];
 
 	(void)state;
-	begin(f, fill(f, (const char *[4]){"x\nat 11 o'clock\n", "x\nat 12 o'clock\n", "x\nat 13 o'clock\n"}), true);
+	begin(f, fakebody_fill(f, (const char *[4]){"x\nat 11 o'clock\n", "x\nat 12 o'clock\n", "x\nat 13 o'clock\n"}),
+	      true);
 	fakebody_play_all(f);
 	assert_int_equal(f->noises, 1);
 	snprintf(seen, sizeof(seen), "%.*s", (int)strcspn(f->fields[0], "="), f->fields[0]);
 	assert_int_equal(strncmp(seen, "line:", 5), 0);
-	fill(f, (const char *[4]){"y\nat 17 o'clock\n", "y\nat 17 o'clock\n", "y\nat 19 o'clock\n"});
+	fakebody_fill(f, (const char *[4]){"y\nat 17 o'clock\n", "y\nat 17 o'clock\n", "y\nat 19 o'clock\n"});
 	f->known = seen;
 	fakebody_play_all(f);
 	assert_true(fakebody_agrees(f));
 	assert_string_equal(f->asked, seen);
-	fill(f, (const char *[4]){"y\nat 17 o'watch\n", "y\nat 17 o'watch\n", "y\nat 19 o'watch\n"});
+	fakebody_fill(f, (const char *[4]){"y\nat 17 o'watch\n", "y\nat 17 o'watch\n", "y\nat 19 o'watch\n"});
 	fakebody_play_all(f);
 	assert_int_equal(f->verdict, RDDR_DIVERGE);
 	free(f);
@@ -248,11 +208,11 @@ static void test_absent(void **state)
 	struct fakebody *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	begin(f, fill(f, (const char *[4]){"id 12345678\n", "", "id 55555555\n", "id 55555555\n"}), true);
+	begin(f, fakebody_fill(f, (const char *[4]){"id 12345678\n", "", "id 55555555\n", "id 55555555\n"}), true);
 	f->absent[1] = true;
 	fakebody_play_all(f);
 	assert_int_equal(f->verdict, RDDR_DIVERGE);
-	fill(f, (const char *[4]){"", "b\n", "b\n", "b\n"});
+	fakebody_fill(f, (const char *[4]){"", "b\n", "b\n", "b\n"});
 	f->absent[0] = true;
 	f->absent[1] = false;
 	fakebody_play_all(f);
@@ -267,7 +227,7 @@ static void test_streams(void **state)
 	struct fakebody *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	begin(f, fill(f, (const char *[4]){"one\ntwo\nthr", "one\ntwo\n", "one\ntwo\nth"}), true);
+	begin(f, fakebody_fill(f, (const char *[4]){"one\ntwo\nthr", "one\ntwo\n", "one\ntwo\nth"}), true);
 	f->open[0] = f->open[1] = f->open[2] = true;
 	fakebody_play_all(f);
 	assert_int_equal(f->verdict, RDDR_WAIT);

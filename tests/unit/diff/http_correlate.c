@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "fakehost.h"
-#include "http_session.h"
+#include "fakehttp.h"
 
 #define PARAMS "{\"correlate\": {}}"
 #define NAME   "X-RDDR-Correlation"
@@ -15,27 +15,9 @@
 #define ID_B   "ffeeddccbbaa99887766554433221100"
 #define HEAD   "GET /next HTTP/1.1\r\nHost: a\r\n"
 
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	return rddr_http_create(args, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.opening = rddr_http_opening,
-};
-
 static void begin(struct rddr_session *s, const char *params)
 {
-	assert_int_equal(fake_begin(s, &plugin, 2, false, params), 0);
+	assert_int_equal(fake_begin(s, &fakehttp, 2, false, params), 0);
 }
 
 static bool asks(struct rddr_session *s, const char *request)
@@ -152,9 +134,9 @@ static enum rddr_opens opens(const char *json, const char *request, struct rddr_
 	void *params = NULL;
 	char err[256];
 
-	assert_int_equal(plugin.validate_params(json, &params, err, sizeof(err)), 0);
-	enum rddr_opens what = fake_open(&s, &plugin, params, request, strlen(request), result);
-	plugin.free_params(params);
+	assert_int_equal(fakehttp.validate_params(json, &params, err, sizeof(err)), 0);
+	enum rddr_opens what = fake_open(&s, &fakehttp, params, request, strlen(request), result);
+	fakehttp.free_params(params);
 	return what;
 }
 
@@ -210,7 +192,7 @@ static const char *passed(struct rddr_session *s, const char *const tails[3], ch
 {
 	char requests[3][256];
 
-	assert_int_equal(fake_begin_outgoing(s, &plugin, 3, PARAMS), 0);
+	assert_int_equal(fake_begin_outgoing(s, &fakehttp, 3, PARAMS), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		int len = snprintf(requests[i], sizeof(requests[i]), HEAD "%s\r\n", tails[i]);
 

@@ -7,17 +7,7 @@
 
 #include <cmocka.h>
 
-#include "rules.h"
-
-static struct rules *parse(const char *json)
-{
-	struct rules *rules = NULL;
-	char err[400] = "";
-
-	if (rddr_rules_parse(json, &rules, err, sizeof(err)) < 0)
-		fail_msg("%s: %s", json, err);
-	return rules;
-}
+#include "fakerules.h"
 
 static void test_wrong(void **state)
 {
@@ -114,7 +104,7 @@ static void test_short_err(void **state)
 
 static void test_settings(void **state)
 {
-	struct rules *rules = parse("{}");
+	struct rules *rules = fakerules("{}");
 	const struct rules_settings *s = rddr_rules_settings(rules);
 
 	(void)state;
@@ -134,7 +124,7 @@ static void test_settings(void **state)
 	rddr_rules_free(&rules);
 	assert_null(rules);
 	rddr_rules_free(&rules);
-	rules = parse(
+	rules = fakerules(
 		"{\"tokens\":{\"min-length\":16,\"ttl\":\"2 h\",\"max\":7,\"scope\":\"client\"},"
 		"\"noise-memory\":{\"ttl\":\"90s\",\"max\":9},\"max-head\":\"8KiB\",\"max-body\":4096,"
 		"\"max-field\":\"64B\",\"undecided\":\"bytes\",\"accept-encoding\":\"pass\",\"max-decoded-ratio\":3}");
@@ -164,10 +154,10 @@ static int header(const struct rules *rules, const char *name)
 
 static void test_headers(void **state)
 {
-	struct rules *rules = parse("{\"ignore-headers\":[\"X-Foo\",\"X-Bar-*\"],\"fields\":["
-				    "{\"header\":\"ETag\",\"action\":\"translate\"},"
-				    "{\"header\":\"Server\",\"action\":\"compare\"},"
-				    "{\"cookie\":\"sid\",\"action\":\"token\"}]}");
+	struct rules *rules = fakerules("{\"ignore-headers\":[\"X-Foo\",\"X-Bar-*\"],\"fields\":["
+					"{\"header\":\"ETag\",\"action\":\"translate\"},"
+					"{\"header\":\"Server\",\"action\":\"compare\"},"
+					"{\"cookie\":\"sid\",\"action\":\"token\"}]}");
 	const struct field_rule *rule;
 
 	(void)state;
@@ -191,7 +181,7 @@ static void test_headers(void **state)
 	assert_null(rddr_rules_cookie(rules, slice_of("SID")));
 	assert_null(rddr_rules_cookie(NULL, slice_of("sid")));
 	rddr_rules_free(&rules);
-	rules = parse("{\"only-headers\":[\"Content-Type\",\"Date\"]}");
+	rules = fakerules("{\"only-headers\":[\"Content-Type\",\"Date\"]}");
 	assert_int_equal(header(rules, "content-type"), -1);
 	assert_int_equal(header(rules, "date"), -1);
 	assert_int_equal(header(rules, "location"), RULE_IGNORE);
@@ -200,12 +190,12 @@ static void test_headers(void **state)
 
 static void test_pointers(void **state)
 {
-	struct rules *rules = parse("{\"unordered\":[\"\",\"/t/*/u\"],\"fields\":["
-				    "{\"pointer\":\"/a/*/id\",\"action\":\"ignore\"},"
-				    "{\"pointer\":\"/a~1b/~0\",\"action\":\"token\"},"
-				    "{\"pointer\":\"/x/keep\",\"action\":\"compare\"},"
-				    "{\"pointer\":\"/x/*\",\"action\":\"ignore\"},"
-				    "{\"pointer\":\"/\",\"action\":\"translate\"}]}");
+	struct rules *rules = fakerules("{\"unordered\":[\"\",\"/t/*/u\"],\"fields\":["
+					"{\"pointer\":\"/a/*/id\",\"action\":\"ignore\"},"
+					"{\"pointer\":\"/a~1b/~0\",\"action\":\"token\"},"
+					"{\"pointer\":\"/x/keep\",\"action\":\"compare\"},"
+					"{\"pointer\":\"/x/*\",\"action\":\"ignore\"},"
+					"{\"pointer\":\"/\",\"action\":\"translate\"}]}");
 	struct slice a[] = {slice_of("a"), slice_of("17"), slice_of("id")};
 	struct slice b[] = {slice_of("a/b"), slice_of("~")};
 	struct slice x[] = {slice_of("x"), slice_of("keep")};
@@ -272,7 +262,7 @@ static void test_lines(void **state)
 		/* The params are text; patterns for other bytes escape them. */
 		if (strstr(json, "\xff"))
 			strcpy(json, "{\"fields\":[{\"line\":\"\\\\xff\",\"action\":\"ignore\"}]}");
-		rules = parse(json);
+		rules = fakerules(json);
 		assert_int_equal(rddr_rules_matcher_new(rules, &m), 0);
 		n = rddr_rules_line(m, slice_of(cases[i].line), fields, 8);
 		for (int k = 0; k < n; k++)
@@ -289,7 +279,7 @@ static void test_lines(void **state)
 
 static void test_line_bounds(void **state)
 {
-	struct rules *rules = parse("{\"fields\":[{\"line\":\"a\",\"action\":\"ignore\"}]}");
+	struct rules *rules = fakerules("{\"fields\":[{\"line\":\"a\",\"action\":\"ignore\"}]}");
 	struct line_field fields[3];
 	struct line_matcher *m = NULL;
 
@@ -300,7 +290,7 @@ static void test_line_bounds(void **state)
 	assert_int_equal(rddr_rules_line(m, (struct slice){NULL, 0}, fields, 3), 0);
 	rddr_rules_matcher_free(&m);
 	rddr_rules_free(&rules);
-	rules = parse("{\"fields\":[{\"header\":\"a\",\"action\":\"ignore\"}]}");
+	rules = fakerules("{\"fields\":[{\"header\":\"a\",\"action\":\"ignore\"}]}");
 	assert_int_equal(rddr_rules_matcher_new(rules, &m), 0);
 	assert_null(m);
 	rddr_rules_free(&rules);

@@ -7,17 +7,7 @@
 
 #include <cmocka.h>
 
-#include "rules.h"
-
-static struct rules *parse(const char *json)
-{
-	struct rules *rules = NULL;
-	char err[400] = "";
-
-	if (rddr_rules_parse(json, &rules, err, sizeof(err)) < 0)
-		fail_msg("%s: %s", json, err);
-	return rules;
-}
+#include "fakerules.h"
 
 static void wrong_lists_are_named_by_their_path(void **state)
 {
@@ -87,7 +77,7 @@ static void there_are_at_most_sixteen_lists(void **state)
 		len = strlen(json);
 		snprintf(json + len, sizeof(json) - len, "]}");
 		if (i == 15) {
-			rules = parse(json);
+			rules = fakerules(json);
 			rddr_rules_free(&rules);
 			json[len] = '\0';
 		}
@@ -105,7 +95,7 @@ static int check(const char *fields, enum rddr_direction direction, unsigned ins
 	int r;
 
 	snprintf(json, sizeof(json), "{\"fields\":[%s]}", fields);
-	rules = parse(json);
+	rules = fakerules(json);
 	r = rddr_rules_check(rules, &service, err, errlen);
 	rddr_rules_free(&rules);
 	return r;
@@ -147,8 +137,8 @@ static void calls(const struct rules *rules, unsigned i, const char *client, con
 
 static void names_are_exchanged(void **state)
 {
-	struct rules *rules = parse("{\"fields\":[{\"cookie\":[\"PHPSESSID\",\"PHPSESSID\",\"connect.sid\"],"
-				    "\"action\":\"token\"}]}");
+	struct rules *rules = fakerules("{\"fields\":[{\"cookie\":[\"PHPSESSID\",\"PHPSESSID\",\"connect.sid\"],"
+					"\"action\":\"token\"}]}");
 
 	(void)state;
 	assert_true(rddr_rules_renames(rules));
@@ -172,9 +162,9 @@ static void names_are_exchanged(void **state)
 static void chains_of_names_end(void **state)
 {
 	/* At instance 1: a is b, b is c; what the client calls c is a there. At instance 2: c is a, a is b. */
-	struct rules *rules = parse("{\"fields\":[{\"cookie\":[\"b\",\"c\",\"b2\"],\"action\":\"token\"},"
-				    "{\"cookie\":[\"a\",\"b\",\"b\"],\"action\":\"compare\"},"
-				    "{\"cookie\":[\"c2\",\"c2\",\"a\"],\"action\":\"ignore\"}]}");
+	struct rules *rules = fakerules("{\"fields\":[{\"cookie\":[\"b\",\"c\",\"b2\"],\"action\":\"token\"},"
+					"{\"cookie\":[\"a\",\"b\",\"b\"],\"action\":\"compare\"},"
+					"{\"cookie\":[\"c2\",\"c2\",\"a\"],\"action\":\"ignore\"}]}");
 
 	(void)state;
 	calls(rules, 1, "a", "b");
@@ -191,7 +181,7 @@ static void chains_of_names_end(void **state)
 
 static void what_is_called_alike_everywhere_is_not_renamed(void **state)
 {
-	struct rules *rules = parse("{\"fields\":[{\"cookie\":[\"a\",\"a\"],\"action\":\"token\"}]}");
+	struct rules *rules = fakerules("{\"fields\":[{\"cookie\":[\"a\",\"a\"],\"action\":\"token\"}]}");
 
 	(void)state;
 	assert_false(rddr_rules_renames(rules));
@@ -200,7 +190,7 @@ static void what_is_called_alike_everywhere_is_not_renamed(void **state)
 	rddr_rules_free(&rules);
 	assert_false(rddr_rules_renames(NULL));
 	assert_null(rddr_rules_names(NULL, 0, slice_of("a")));
-	rules = parse(
+	rules = fakerules(
 		"{\"fields\":[{\"cookie\":\"a\",\"action\":\"token\"},{\"cookie\":\"a\",\"action\":\"ignore\"}]}");
 	assert_false(rddr_rules_renames(rules));
 	rddr_rules_free(&rules);
