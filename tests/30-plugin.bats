@@ -252,3 +252,45 @@ _serves_nobody() { ! pgrep -P "$(pid_of "$1")"; }
 	wait_for "the second answer" 30 heard client "two, heard"
 	[[ $(asked 1) == $'one\ntwo' ]]
 }
+
+# A plugin that lets out more than it has judged, in the ways that there are, and then its own denial.
+@test "what a plugin lets out past what it has judged does not go in front of the denial" {
+	local way
+	start_servers
+	for way in 'r->release = v[0].len' 'st->host->release(st->session, v[0].len)' \
+		'st->host->emit(st->session, RDDR_LONE, v[0].data, v[0].len); r->consumed[0] = v[0].len + 1'; do
+		compile greedy '
+			#include <stdlib.h>
+			#include <string.h>
+			struct st { const struct rddr_host *host; struct rddr_session *session; };
+			static int create(const struct rddr_diff_create *a, void **out)
+			{
+				struct st *st = malloc(sizeof(*st));
+				*st = (struct st){a->host, a->session};
+				*out = st;
+				return 0;
+			}
+			static enum rddr_verdict judge(void *state, const struct rddr_view v[], unsigned n, struct rddr_diff_result *r)
+			{
+				struct st *st = state;
+				if (!v[0].len)
+					return RDDR_WAIT;
+				r->consumed[0] = 1;
+				'"$way"';
+				return n && st ? RDDR_AGREE : RDDR_WAIT;
+			}
+			static void deny(void *state, const struct rddr_denial *d)
+			{
+				struct st *st = state;
+				st->host->emit(st->session, RDDR_LONE, "denied", d ? 6 : 0);
+			}
+			const struct rddr_diff_plugin rddr_diff_plugin = { BEGINS, .create = create, .destroy = free,
+				.diff_traffic = judge, .render_denial = deny };'
+		config "$MINE/greedy.so" '{}'
+		start_rddrd "$RDDR_TMP/rddr.yaml"
+		run -0 ask 'secret\n'
+		[[ $output == denied ]] || { say "$way: $output"; return 1; }
+		[[ $(counter lines denied_failed) == 1 ]]
+		stop rddrd TERM
+	done
+}

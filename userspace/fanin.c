@@ -111,7 +111,7 @@ static enum rddr_verdict take_everything(const struct rddr_view *views, unsigned
 	return RDDR_AGREE;
 }
 
-/* Books what the plugin took. False: it broke the contract. */
+/* Books what the plugin took. False: it broke the contract, and what it had let out so far is still queued. */
 static bool take(struct rddr_session *s, const struct rddr_diff_result *result)
 {
 	struct stream *source = &s->many[0].in;
@@ -165,6 +165,11 @@ static bool ask_plugin(struct rddr_session *s)
 		return s->phase == SESSION_OPEN && s->comparing;
 	}
 	if (!take(s, &result)) {
+		/* Who breaks the contract is believed nothing: what the call let out does not go in front of a denial.
+		 */
+		if (s->lone.out.bytes > emitted)
+			rddr_outq_cut(&s->lone.out, s->lone.out.bytes - emitted);
+		s->many[0].in.released = released;
 		s->failed = true;
 		return false;
 	}
