@@ -18,7 +18,7 @@ holds() { dpkg-deb --contents "$(package "$1")" | awk '{ print $6 }' | grep -qx 
 @test "programs, plugins, scripts, units, pages, completion and examples are in the package" {
 	local file
 	for file in usr/sbin/rddrd usr/bin/rddrctl usr/sbin/rddr-{steer,attach,detach,status,doctor} usr/lib/rddr/{service,lib.sh} \
-		lib/systemd/system/{rddrd,rddr-steer}.service etc/default/rddr usr/share/bash-completion/completions/{rddrd,rddrctl}; do
+		lib/systemd/system/{rddrd,rddr-steer,rddr-interfaces}.service etc/default/rddr usr/share/bash-completion/completions/{rddrd,rddrctl}; do
 		holds rddr "$file" || { echo "no $file"; false; }
 	done
 	for file in "${RDDR_BUILD%/san}"/diff/*.so; do
@@ -46,11 +46,21 @@ holds() { dpkg-deb --contents "$(package "$1")" | awk '{ print $6 }' | grep -qx 
 	[[ $status == 0 && $output != *[EW]:\ rddr* ]]
 }
 
-@test "both units are locked up well below what systemd calls exposed" {
+@test "the units are locked up well below what systemd calls exposed" {
 	local unit score
-	for unit in rddrd rddr-steer; do
+	for unit in rddrd rddr-steer rddr-interfaces; do
 		score=$(systemd-analyze security --offline=true "$RDDR_ROOT/scripts/systemd/$unit.service" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
 		echo "$unit: $score"
 		awk -v s="$score" 'BEGIN { exit !(s > 0 && s < 2.5) }'
+	done
+}
+
+@test "whoever builds the package is given all that it is built with" {
+	local package
+	# dpkg-buildpackage wants it, whatever the control file says.
+	grep -qx build-essential "$RDDR_ROOT/debian/packages"
+	for package in $(sed -n '/^Build-Depends:/,/^[^ ]*:/{s/^ \([a-z0-9.+-]*\).*/\1/p}' "$RDDR_ROOT/debian/control"); do
+		[[ $package != debhelper-compat ]] || package=debhelper
+		grep -qx "$package" "$RDDR_ROOT/debian/packages" || { echo "not in debian/packages: $package"; return 1; }
 	done
 }

@@ -33,9 +33,9 @@ load lib
 	dpkg-query -W -f '${Conffiles}' rddr | grep -q /etc/default/rddr
 }
 
-@test "systemd finds both units well locked up" {
+@test "systemd finds the units well locked up" {
 	local unit score
-	for unit in rddrd.service rddr-steer.service; do
+	for unit in rddrd.service rddr-steer.service rddr-interfaces.service; do
 		systemd-analyze verify --man=no "$unit"
 		score=$(systemd-analyze security --no-pager "$unit" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
 		echo "$unit: $score"

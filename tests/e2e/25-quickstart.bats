@@ -37,7 +37,14 @@ commands() {
 	[[ $(wc -l <"$BATS_TEST_TMPDIR/all") == 4 ]]
 	sed -n 1p "$BATS_TEST_TMPDIR/all" | bash -e
 	[[ $(get http://10.0.2.2/) == "$PAGE" ]]
-	sed -n 2p "$BATS_TEST_TMPDIR/all" | bash -e
+	# While one session makes the daemon's end wait, others reach the server.
+	spawn stays c bash -c 'exec 5<>/dev/tcp/10.0.2.2/80; printf "GET / HTTP/1.1\r\nHost: a\r\n\r\n" >&5; exec cat <&5'
+	wait_for "a session" 30 bash -c "(( \$(rddrctl --json sessions | jq '.sessions | length') == 1 ))"
+	sed -n 2p "$BATS_TEST_TMPDIR/all" | bash -e &
+	wait_for "the drain" 30 bash -c "[[ \$(systemctl is-active rddrd.service) == deactivating ]]"
+	[[ $(get http://10.0.2.2/) == "$PAGE" ]]
+	stop stays TERM
+	wait $!
 	diff /var/tmp/before <(host_snapshot)
 	sed -n 3p "$BATS_TEST_TMPDIR/all" | bash -e
 	no systemctl --quiet is-enabled rddr-steer.service

@@ -8,15 +8,11 @@
 next_package() {
 	local work status=0
 	work=$(mktemp -d)
-	# A subshell, whose failures are told by its status.
-	(
-		set -e
-		dpkg-deb --raw-extract "$1" "$work/tree"
-		sed -i -E 's/^(Version: .*)$/\1+next/' "$work/tree/DEBIAN/control"
-		install -m 755 "$RDDR_BUILD/tests/tools/rddr-steer-program" "$work/tree/usr/sbin/rddr-steer"
-		(cd "$work/tree" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
-		dpkg-deb --build --root-owner-group -Zgzip -z1 "$work/tree" "$2" >/dev/null
-	) || status=$?
+	dpkg-deb --raw-extract "$1" "$work/tree" &&
+		sed -i -E 's/^(Version: .*)$/\1+next/' "$work/tree/DEBIAN/control" &&
+		install -m 755 "$RDDR_BUILD/tests/tools/rddr-steer-program" "$work/tree/usr/sbin/rddr-steer" &&
+		(cd "$work/tree" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums) &&
+		dpkg-deb --build --root-owner-group -Zgzip -z1 "$work/tree" "$2" >/dev/null || status=$?
 	rm -rf "$work"
 	return $status
 }
