@@ -136,7 +136,7 @@ struct rddr_noise_seen {
 	uint64_t count; /* how often the field was seen to be noise */
 };
 
-/* Names of counters that a plugin may add to: "plugin_requests_rejected" and so on. */
+/* Names of counters that a plugin may add to: "plugin_rejected" and so on. */
 enum rddr_counted {
 	RDDR_COUNTED_REJECTED,	      /* requests that were refused for their form */
 	RDDR_COUNTED_TOKENS_LEARNT,   /* values that each instance has its own of */
