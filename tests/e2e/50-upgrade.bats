@@ -26,6 +26,9 @@ asked() { counter web80 sessions; }
 	programs=$(rddr-steer list --json | jq -c .programs)
 	spawn short c wrk -t 1 -c 4 -d 600s --timeout 20s -H "Connection: close" http://10.0.2.2/
 	spawn long c wrk -t 1 -c 4 -d 600s --timeout 20s http://10.0.2.2/
+	# wrk does not count what is never answered.
+	# shellcheck disable=SC2016 # for the inner shell
+	spawn each c bash -c 'while :; do curl -sS --max-time "$1" "$2" || echo lost; done' - "$((20 * RDDR_PATIENCE))" http://10.0.2.2/
 	wait_for "traffic" 30 bash -c "(( \$(rddrctl --json counters | jq .services.web80.sessions) > 50 ))"
 	dpkg --install "$DEBS"/next.deb
 	[[ $(main_pid) =~ ^[0-9]+$ && $(main_pid) != "$pid" ]]
@@ -35,6 +38,10 @@ asked() { counter web80 sessions; }
 	# By which wrk ends in order, and says what it counted.
 	kill -INT "$(pid_of short)" "$(pid_of long)"
 	wait_for "the end of the traffic" 60 bash -c "! kill -0 $(pid_of short) && ! kill -0 $(pid_of long)"
+	stop each TERM
+	# The last one may have been cut off by us.
+	(($(log_of each | sed '$d' | grep -cxF "$PAGE") > 10))
+	no grep -vxF "$PAGE" <(log_of each | sed '$d')
 	all_well short
 	all_well long
 	wait_for "the old daemon's end" 60 bash -c "! kill -0 $pid"
