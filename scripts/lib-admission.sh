@@ -103,7 +103,7 @@ remove_queue_rules() {
 	return $status
 }
 
-# Whether this kernel and its tools have one of the two ways. Leaves nothing behind.
+# Whether this kernel and its tools have one of the two ways. Leaves nothing behind but, of iptables, empty tables.
 can_queue() {
 	local table
 	nft_can_queue && return 0
