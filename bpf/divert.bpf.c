@@ -400,7 +400,9 @@ static __always_inline enum action decide_icmp(struct __sk_buff *skb, const stru
 
 /*
  * Rule 6. Of fragments of our own connections (a server's answer to a forged address) the first one, which has the
- * ports, is dropped too: without it the client that they would be forwarded to can make nothing of the others.
+ * ports, is dropped too: without it the client that they would be forwarded to can make nothing of the others. One
+ * whose ports lie behind more headers than are walked over, or in another fragment, may be of such a connection: no
+ * sender makes these (RFC 8200, 4.5), and the routers on the way may drop them (RFC 7112).
  */
 static __always_inline enum action decide_fragment(struct __sk_buff *skb, const struct packet *p,
 						   struct rddr_control *c)
@@ -410,8 +412,11 @@ static __always_inline enum action decide_fragment(struct __sk_buff *skb, const 
 
 	drop = address_steered(&p->flow, skb->ifindex, c->classes);
 	if (!drop && p->first) {
-		v = bpf_map_lookup_elem(&diverted, &p->flow);
-		drop = v ? v->kind != RDDR_FLOW_PASSED : socket_state(skb, &p->flow) >= 0;
+		drop = 1;
+		if (p->ports) {
+			v = bpf_map_lookup_elem(&diverted, &p->flow);
+			drop = v ? v->kind != RDDR_FLOW_PASSED : socket_state(skb, &p->flow) >= 0;
+		}
 		drop = drop && !is_local(skb, &p->flow);
 	}
 	if (!drop)

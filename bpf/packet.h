@@ -41,7 +41,7 @@ struct packet {
 	__u8 kind;
 	__u8 flags; /* TCP's */
 	__u8 first; /* a fragment: the first one */
-	__u8 reserved;
+	__u8 ports; /* a first fragment: the ports are known */
 };
 
 struct ipv4 {
@@ -117,9 +117,10 @@ static __always_inline void packet_fragment(struct __sk_buff *skb, struct packet
 	__u16 ports[2];
 
 	p->kind = PACKET_FRAGMENT;
+	p->first = (__u8)first;
 	if (!first || load(skb, p->offset, ports, sizeof(ports)))
 		return;
-	p->first = 1;
+	p->ports = 1;
 	p->flow.remote_port = ports[0];
 	p->flow.local_port = ports[1];
 }
@@ -181,12 +182,12 @@ enum fragment { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 struct walk {
 	__u32 offset;	/* in: of the first header; out: of what lies behind the last one */
 	__u32 next;	/* in: what the first header is; out: what lies behind the last one */
-	__u32 fragment; /* out; behind a fragment header the walk ends */
+	__u32 fragment; /* out; behind the header of a later fragment the walk ends */
 };
 
 /*
- * 0; -1: cut short, or too many. The loop is unrolled because 6.1 knows bounded loops in some shapes only, and which
- * one it gets is the compiler's choice.
+ * 0; -1: cut short, too many, or a later fragment within a first one. The loop is unrolled because 6.1 knows bounded
+ * loops in some shapes only, and which one it gets is the compiler's choice.
  */
 __noinline int walk_extensions(struct __sk_buff *skb, struct walk *w)
 {
@@ -205,12 +206,16 @@ __noinline int walk_extensions(struct __sk_buff *skb, struct walk *w)
 			__u16 place = (__u16)(header[2] << 8 | header[3]);
 
 			w->offset += 8;
-			/* A fragment that is all of its packet (RFC 6946) is none. */
-			if (place & 0xfff9) {
+			if (place & 0xfff8) {
+				if (w->fragment == FRAGMENT_FIRST)
+					return -1;
 				w->next = header[0];
-				w->fragment = place & 0xfff8 ? FRAGMENT_LATER : FRAGMENT_FIRST;
+				w->fragment = FRAGMENT_LATER;
 				return 0;
 			}
+			/* A fragment that is all of its packet (RFC 6946) is none. */
+			if (place & 1)
+				w->fragment = FRAGMENT_FIRST;
 		} else if (w->next == 51) {
 			w->offset += (header[1] + 2u) * 4;
 		} else {
@@ -235,7 +240,8 @@ static __always_inline void packet_ipv6(struct __sk_buff *skb, struct packet *p)
 	w.offset = p->offset + sizeof(ip);
 	w.next = ip.next;
 	if (walk_extensions(skb, &w)) {
-		p->kind = PACKET_MALFORMED;
+		p->kind = w.fragment == FRAGMENT_FIRST ? PACKET_FRAGMENT : PACKET_MALFORMED;
+		p->first = w.fragment == FRAGMENT_FIRST;
 		return;
 	}
 	p->offset = w.offset;

@@ -103,6 +103,28 @@ half_open() { (($(in_ns g ss -Htn state syn-recv | wc -l) == $1)); }
   not on_wire 'src host 10.0.2.2 and tcp and ip[6:2] & 0x1fff = 0 and ip[6:2] & 0x2000 != 0'
 }
 
+# An instance puts an extension header between the fragment header and TCP, and the ports behind it or in the next one.
+@test "nor does it over IPv6, with extension headers behind the fragment header" {
+  services
+  steering_up
+  start_listener --relay --exact-port
+  open_connection mine c "$(server6 0)" 80
+  watch_wire c
+  local port how dropped=0
+  port=$(in_ns g ss -Htn state established dst "[$(server6 0)]:80" src "[$CLIENT6]" | awk '{ sub(/.*:/, "", $3); print $3 }')
+  for how in "--fragment 24" "--behind --fragment 24" "--behind --fragment 8" "--options --behind --fragment 24"; do
+    # shellcheck disable=SC2086
+    inject s0 --from "$(server6 0)" --for "$CLIENT6" --ports "80,$port" --data "$BULK" $how
+    wait_for "the first fragment to be dropped: $how" 20 grown divert_fragment_dropped $((dropped++))
+  done
+  # Another's goes its way.
+  inject s0 --from "$(server6 0)" --for "$CLIENT6" --ports "81,$port" --data "$BULK" --behind --fragment 32
+  wire_is_read s0 "$CLIENT6"
+  (($(kernel divert_fragment_dropped) == dropped))
+  not on_wire 'src host fd00:0:0:2::2 and ip6[6] = 44 and ip6[42:2] & 0xfff8 = 0 and ip6[4:2] != 40'
+  on_wire 'src host fd00:0:0:2::2 and ip6[6] = 44 and ip6[42:2] & 0xfff8 = 0 and ip6[4:2] = 40'
+}
+
 # A host behind a router with a way to it of 1300 bytes, on the gateway's interface eth-m: 10.0.9.2, fd00:0:0:9::2. The link takes more:
 # one of 1300 would also lose what the host sends, now and then.
 far_host() {

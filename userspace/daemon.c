@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -28,8 +27,6 @@
 /* How often it is looked whether the programs are attached, or attached anew. */
 #define UPKEEP_MS    500
 #define SCRIBE_BYTES (1u << 20)
-/* Descriptors that are not sessions': the control's clients, maps, files. */
-#define FDS_ASIDE 192
 
 /* ---- plugins ---- */
 
@@ -344,36 +341,13 @@ static int watch_signals(struct daemon *d)
 
 /* ---- begin, run, end ---- */
 
-static uint32_t fds_per_worker(unsigned workers)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 256;
-	if (limit.rlim_cur < limit.rlim_max) {
-		rlim_t soft = limit.rlim_cur;
-
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-			limit.rlim_cur = soft;
-	}
-	rlim_t room = limit.rlim_cur > FDS_ASIDE ? limit.rlim_cur - FDS_ASIDE : 0;
-	return (uint32_t)((room < UINT32_MAX / 2 ? room : UINT32_MAX / 2) / workers);
-}
-
 static int begin_workers(struct daemon *d)
 {
-	uint32_t fds = fds_per_worker(d->config->workers);
-	uint32_t need = 0;
+	uint32_t fds = 0;
+	int fits = rddr_daemon_fds(d, d->config, &fds);
 
-	for (size_t i = 0; i < d->config->n_services; i++) {
-		uint32_t n = d->config->services[i]->n_instances + 1;
-		need = n > need ? n : need;
-	}
-	if (fds < need)
-		return err_r(-EMFILE,
-			     "daemon: RLIMIT_NOFILE leaves %u descriptors for each of %u workers, a session needs %u",
-			     fds, d->config->workers, need);
+	if (fits < 0)
+		return fits;
 	for (unsigned w = 0; w < d->config->workers; w++) {
 		int r = rddr_worker_new(w, d->config, fds, &d->workers[w]);
 		if (r < 0)

@@ -92,7 +92,13 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over);
 /* Runs fn(ctx) on each worker, and then done(d) on the main thread once all have. 0 or -ENOMEM. */
 int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d));
 
-/* Opens listening sockets that the config needs and closes those that it does not; tells the workers. 0 or -errno. */
+/*
+ * How many descriptors the sessions of one worker may have open under this config; raises the soft limit to the hard
+ * one. 0, or -EMFILE, logged: it is less than one session needs. fds gets it in either case; NULL: it is not wanted.
+ */
+int rddr_daemon_fds(const struct daemon *d, const struct config *config, uint32_t *fds);
+/* Opens listening sockets that the config needs and closes those that it does not; tells the workers, also how many
+ * descriptors that leaves them. 0 or -errno. */
 int rddr_daemon_listen(struct daemon *d);
 /* Puts the config's tables and the listeners into the kernel, when something is attached. */
 void rddr_daemon_publish(struct daemon *d);

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * daemon_sockets.c - the sockets that the daemon listens on: one for each worker and family where connections are
- * steered to, one for each worker and service that listens.
+ * steered to, one for each worker and service that listens. And what these, and others, leave of the limit of open
+ * files to sessions.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "daemon.h"
 #include "listener.h"
 #include "log.h"
 #include "own.h"
+
+/* Descriptors that are not sessions', besides those that are counted: the control's clients, maps, files, look-ups. */
+#define FDS_ASIDE  192
+#define FDS_WORKER 2 /* a worker's loop */
 
 static struct daemon_socket *socket_new(struct daemon *d)
 {
@@ -159,6 +165,79 @@ static int tell_own(struct daemon *d)
 	return 0;
 }
 
+/* ---- room for sessions ---- */
+
+/* What checks may have open at once. */
+static size_t checks(const struct config *config)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct service *service = config->services[i];
+
+		for (unsigned k = 0; k < service->n_instances; k++)
+			n += service->instances[k].chainer.check.interval ? service->instances[k].chainer.n_hosts : 0;
+	}
+	return n;
+}
+
+/* Listening sockets; those that were inherited from more workers stay. */
+static size_t listeners(const struct daemon *d, const struct config *config, size_t workers)
+{
+	size_t steered = 0, others = own_listeners(config, NULL) * workers,
+	       expected = config->n_rules ? 2 * workers : 0;
+
+	for (size_t i = 0; i < d->n_sockets; i++)
+		steered += !d->sockets[i].service;
+	if (config == d->config && d->n_sockets - steered > others)
+		others = d->n_sockets - steered;
+	return others + (steered > expected ? steered : expected);
+}
+
+int rddr_daemon_fds(const struct daemon *d, const struct config *config, uint32_t *fds)
+{
+	unsigned workers = d->n_workers ? d->n_workers : config->workers;
+	rlim_t aside = FDS_ASIDE + FDS_WORKER * workers + listeners(d, config, workers) + checks(config), room = 0;
+	struct rlimit limit = {0};
+	uint32_t n, need = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		rlim_t soft = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = soft;
+	}
+	if (limit.rlim_cur > aside)
+		room = limit.rlim_cur - aside;
+	n = (uint32_t)((room < UINT32_MAX / 2 ? room : UINT32_MAX / 2) / workers);
+	if (fds)
+		*fds = n;
+	for (size_t i = 0; i < config->n_services; i++) {
+		uint32_t more = config->services[i]->n_instances + 1;
+
+		need = more > need ? more : need;
+	}
+	if (n < need)
+		return err_r(-EMFILE,
+			     "daemon: RLIMIT_NOFILE leaves %u descriptors for each of %u workers, a session needs %u",
+			     n, workers, need);
+	return 0;
+}
+
+static int tell_fds(struct daemon *d)
+{
+	uint32_t fds = 0;
+	int r = 0;
+
+	rddr_daemon_fds(d, d->config, &fds);
+	for (unsigned w = 0; r == 0 && w < d->n_workers; w++)
+		r = rddr_worker_set_fds(d->workers[w], fds);
+	return r;
+}
+
+/* ---- listening ---- */
+
 static int listen_for(struct daemon *d, const struct service *service, const struct addr *at)
 {
 	int r = 0;
@@ -189,5 +268,7 @@ int rddr_daemon_listen(struct daemon *d)
 		}
 	}
 	int told = tell_own(d);
+	if (told == 0)
+		told = tell_fds(d);
 	return r ? r : told;
 }

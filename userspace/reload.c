@@ -58,6 +58,8 @@ static const char *use(struct daemon *d, struct reload *r)
 		log_warning("reload: workers stays %u; a restart, or --takeover, changes it", d->n_workers);
 		r->config->workers = d->config->workers;
 	}
+	if (rddr_daemon_fds(d, r->config, NULL) < 0)
+		return "there are too few descriptors (see the log)";
 	int error = rddr_evidence_reopen(&r->config->evidence);
 	if (error < 0)
 		return "the evidence file cannot be opened (see the log)";

@@ -103,6 +103,21 @@ int rddr_worker_set_config(struct worker *w, struct config *config)
 	return r;
 }
 
+static void do_set_fds(void *ctx)
+{
+	struct errand *e = ctx;
+	struct worker *w = e->worker;
+
+	w->fds_max = e->limit;
+	rddr_worker_release(w, 0);
+	errand_free(e);
+}
+
+int rddr_worker_set_fds(struct worker *w, uint32_t fds_max)
+{
+	return post(w, do_set_fds, &(struct errand){.limit = fds_max});
+}
+
 static void do_set_own(void *ctx)
 {
 	struct errand *e = ctx;

@@ -87,6 +87,8 @@ void rddr_worker_free(struct worker **w);
 
 /* New sessions begin with this config; connections that only the one before knows still begin with that. */
 int rddr_worker_set_config(struct worker *w, struct config *config);
+/* How many descriptors its sessions may have open at once, from now on. */
+int rddr_worker_set_fds(struct worker *w, uint32_t fds_max);
 /* Takes own (malloc'ed) over. */
 int rddr_worker_set_own(struct worker *w, struct addr *own, size_t n);
 /* Beats there from now on (NULL: nowhere). */

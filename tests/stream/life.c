@@ -257,9 +257,10 @@ static void nothing_leaks(void **state)
 	child_stop(&w.daemon);
 }
 
-#define ASIDE 192 /* what the daemon keeps for other things than sessions */
-#define ROOM  10  /* sessions of three */
-#define CROWD 30
+/* What the daemon keeps for other things than sessions. */
+#define ASIDE(workers, listeners) (192 + (workers) * (2 + (listeners)))
+#define ROOM			  10 /* sessions of three */
+#define CROWD			  30
 
 static void few_descriptors(void **state)
 {
@@ -269,7 +270,7 @@ static void few_descriptors(void **state)
 	assert_non_null(plays);
 	world_init(&w, AF_INET, 3, "workers: 1");
 	world_add(&w, "three", 3, "deadlines: { skew: 60s }");
-	w.daemon.nofile = ASIDE + ROOM * 4 + 3;
+	w.daemon.nofile = ASIDE(1, 1) + ROOM * 4 + 3;
 	world_start(&w);
 	for (size_t k = 0; k < CROWD; k++) {
 		cast(&plays[k], 3);
@@ -326,11 +327,69 @@ static void too_few_descriptors(void **state)
 	(void)state;
 	world_init(&w, AF_INET, 3, "workers: 1");
 	world_add(&w, "three", 3, "filter: false");
-	w.daemon.nofile = ASIDE + 3;
+	w.daemon.nofile = ASIDE(1, 1) + 3;
 	world_write(&w);
 	child_spawn(&w.daemon, NULL);
 	child_wait_log(&w.daemon, "RLIMIT_NOFILE leaves 3 descriptors", NULL);
 	assert_int_equal(child_wait(&w.daemon), 1);
+}
+
+/* Each worker has a loop, and each of them listens for each service. */
+static void too_few_descriptors_for_many_workers(void **state)
+{
+	(void)state;
+	world_init(&w, AF_INET, 3, "workers: 64");
+	world_add(&w, "three", 3, "filter: false");
+	world_add(&w, "more", 3, "filter: false");
+	w.daemon.nofile = ASIDE(64, 2) + 64 * 4 - 1;
+	world_write(&w);
+	child_spawn(&w.daemon, NULL);
+	child_wait_log(&w.daemon, "RLIMIT_NOFILE leaves 3 descriptors for each of 64 workers", NULL);
+	assert_int_equal(child_wait(&w.daemon), 1);
+}
+
+static void reload(const char *says_so, size_t *at)
+{
+	assert_int_equal(kill(w.daemon.pid, SIGHUP), 0);
+	child_wait_log(&w.daemon, says_so, at);
+}
+
+/* What a new config listens at is taken from sessions. */
+static void reloads_leave_other_room(void **state)
+{
+	struct play plays[2];
+	size_t at = 0;
+
+	(void)state;
+	world_init(&w, AF_INET, 3, "workers: 1");
+	world_add(&w, "three", 3, "deadlines: { skew: 60s }");
+	w.daemon.nofile = ASIDE(1, 1) + 8;
+	world_start(&w);
+	world_add(&w, "four", 3, "filter: false");
+	world_write(&w);
+	reload("reload: done", &at);
+	cast(&plays[0], 3);
+	world_play(&w, &plays[0], "three");
+	cast(&plays[1], 3);
+	world_connect(&w, &plays[1], "three");
+	child_wait_log(&w.daemon, "stops accepting until a session ends: descriptors in use 4 of 7", &at);
+	/* And given back. */
+	world_drop(&w, "four");
+	world_write(&w);
+	reload("reload: done", &at);
+	play_gather_last(&w.stage, plays, 2);
+	world_add(&w, "four", 3, "filter: false");
+	for (unsigned i = 5; i < 10; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "more%u", i);
+		world_add(&w, name, 3, "filter: false");
+	}
+	world_write(&w);
+	reload("the config in use stays: there are too few descriptors", &at);
+	end_exchange(&plays[0]);
+	end_exchange(&plays[1]);
+	child_stop(&w.daemon);
 }
 
 /* ---- capabilities ---- */
@@ -493,12 +552,6 @@ static void second_signal(void **state)
 
 /* ---- reloading ---- */
 
-static void reload(const char *says_so, size_t *at)
-{
-	assert_int_equal(kill(w.daemon.pid, SIGHUP), 0);
-	child_wait_log(&w.daemon, says_so, at);
-}
-
 static int64_t generation(void)
 {
 	json_object *status = child_ask(&w.daemon, "status", NULL);
@@ -613,6 +666,8 @@ int main(void)
 		cmocka_unit_test_teardown(few_descriptors, forget),
 		cmocka_unit_test_teardown(no_descriptors_for_a_while, forget),
 		cmocka_unit_test_teardown(too_few_descriptors, forget),
+		cmocka_unit_test_teardown(too_few_descriptors_for_many_workers, forget),
+		cmocka_unit_test_teardown(reloads_leave_other_room, forget),
 		cmocka_unit_test_teardown(no_thread_keeps_privileges, forget),
 		cmocka_unit_test_teardown(garbage, forget),
 		cmocka_unit_test_teardown(drains, forget),

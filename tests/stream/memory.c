@@ -4,7 +4,8 @@
  *
  * The bound, from the code: an end is read while less than 128 KiB of it is held for others, and the source, of which
  * as much again may wait for the lone end, up to 256 KiB; so a session of N holds at most (N + 2) times 128 KiB. A
- * worker keeps 8 MiB of free blocks at most. The tests allow 4 MiB more for code and the like that is first used.
+ * worker keeps 8 MiB of free blocks at most. The tests allow 4 MiB more for code and the like that is first used: so
+ * one session of three may add 12.6 MiB, while 80 MB go through it (20 MB from each of four ends).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "play/world.h"
 
 #define LOAD	   (50000000 / load_scale())
+#define BOTH	   (20000000 / load_scale()) /* either way at once */
 #define SESSION_KB ((3 + 2) * 128)
 #define WORKER_KB  (8192 + 4096)
 #define MANY	   20
@@ -189,6 +191,14 @@ static void server_stops_reading(void **state)
 	assert_int_equal(child_counter(&w.daemon, "three", "divergences"), 0);
 }
 
+static void both_ways_past_one_that_stops_reading(void **state)
+{
+	(void)state;
+	stopped("three", 1, BOTH, BOTH, 1, 0, "both ways, and the client stops reading");
+	stopped("three", 1, BOTH, BOTH, 2, 0, "both ways, and a server stops reading");
+	assert_int_equal(child_counter(&w.daemon, "three", "divergences"), 0);
+}
+
 static void many_sessions(void **state)
 {
 	(void)state;
@@ -210,7 +220,7 @@ static void watched_client_stops_reading(void **state)
 /* Both ways at once past a reader of 2 MB/s: the others wait for it. */
 static void slow_reader(void **state)
 {
-	size_t len = 5000000 / load_scale();
+	size_t len = BOTH;
 
 	(void)state;
 	for (unsigned who = 0; who < 3; who += 2) {
@@ -246,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(client_stops_reading),
 		cmocka_unit_test(server_stops_reading),
+		cmocka_unit_test(both_ways_past_one_that_stops_reading),
 		cmocka_unit_test(many_sessions),
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(watched_client_stops_reading),

@@ -12,6 +12,7 @@
  *   --fragment N                          in fragments of N bytes of payload each (a multiple of 8)
  *   --vlan ID[,ID]                        with tags, the first one 802.1ad when there are two
  *   --options                             IPv4 options; IPv6 hop-by-hop and destination options
+ *   --behind                              IPv6 destination options that are the first of what fragments carry
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +40,7 @@ struct options {
 	unsigned fragment, too_big;
 	uint16_t vlan[2];
 	unsigned tags;
-	bool udp, options;
+	bool udp, options, behind;
 };
 
 struct bytes {
@@ -147,6 +148,8 @@ static void put_quoted(struct bytes *b, const struct options *o)
 	put(b, tcp.data, tcp.len);
 }
 
+static const uint8_t padding[6] = {1, 4};
+
 static uint8_t make_payload(const struct options *o, struct bytes *b)
 {
 	if (o->too_big && o->family == AF_INET) {
@@ -208,7 +211,6 @@ static void put_ipv4(struct bytes *b, const struct options *o, uint8_t protocol,
 
 static void put_ipv6(struct bytes *b, const struct options *o, uint8_t protocol, size_t len, size_t offset, bool more)
 {
-	static const uint8_t padding[6] = {1, 4};
 	bool fragment = more || offset;
 	uint8_t next = fragment ? IPPROTO_FRAGMENT : o->options ? IPPROTO_DSTOPTS : protocol;
 
@@ -286,13 +288,21 @@ static void read_pair(const char *text, uint16_t *first, uint16_t *second)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option long_options[] = {
-		{"interface", required_argument, NULL, 'i'}, {"to", required_argument, NULL, 't'},
-		{"from", required_argument, NULL, 'f'},	     {"for", required_argument, NULL, 'd'},
-		{"ports", required_argument, NULL, 'p'},     {"flags", required_argument, NULL, 'F'},
-		{"data", required_argument, NULL, 'D'},	     {"udp", no_argument, NULL, 'u'},
-		{"too-big", required_argument, NULL, 'b'},   {"about", required_argument, NULL, 'a'},
-		{"fragment", required_argument, NULL, 'g'},  {"vlan", required_argument, NULL, 'v'},
-		{"options", no_argument, NULL, 'o'},	     {0},
+		{"interface", required_argument, NULL, 'i'},
+		{"to", required_argument, NULL, 't'},
+		{"from", required_argument, NULL, 'f'},
+		{"for", required_argument, NULL, 'd'},
+		{"ports", required_argument, NULL, 'p'},
+		{"flags", required_argument, NULL, 'F'},
+		{"data", required_argument, NULL, 'D'},
+		{"udp", no_argument, NULL, 'u'},
+		{"too-big", required_argument, NULL, 'b'},
+		{"about", required_argument, NULL, 'a'},
+		{"fragment", required_argument, NULL, 'g'},
+		{"vlan", required_argument, NULL, 'v'},
+		{"options", no_argument, NULL, 'o'},
+		{"behind", no_argument, NULL, 'B'},
+		{0},
 	};
 	const struct ether_addr *mac;
 	bool about = false;
@@ -343,6 +353,9 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'o':
 			o->options = true;
 			break;
+		case 'B':
+			o->behind = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -358,7 +371,7 @@ static void parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = {.data = "", .flags = 0x10, .own_mac = {2, 0, 0, 0, 0, 1}};
-	struct bytes payload = {.len = 0};
+	struct bytes transport = {.len = 0}, payload = {.len = 0};
 	uint8_t protocol;
 	int fd;
 
@@ -368,7 +381,13 @@ int main(int argc, char **argv)
 		perror("inject: socket");
 		return 1;
 	}
-	protocol = make_payload(&o, &payload);
+	protocol = make_payload(&o, &transport);
+	if (o.behind) {
+		put16(&payload, (uint16_t)(protocol << 8));
+		put(&payload, padding, 6);
+		protocol = IPPROTO_DSTOPTS;
+	}
+	put(&payload, transport.data, transport.len);
 	for (size_t at = 0; at < payload.len;) {
 		size_t len = payload.len - at;
 

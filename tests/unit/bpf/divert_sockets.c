@@ -165,6 +165,79 @@ static void first_fragments_of_answers_to_forged_connects_are_dropped(void **sta
 	}
 }
 
+/* The ports of a first fragment may lie behind extension headers that lie behind the fragment header. */
+static void first_fragments_of_answers_are_known_behind_extension_headers(void **state)
+{
+	static const uint8_t chains[][PATTERN_MAX] = {
+		{60}, {43}, {51}, {255}, {60, 43, 60, 51, 60, 60, 60},
+	};
+	struct spec bare = between(hosts[1].server, 80, hosts[1].client, 5000, ACK);
+	int fd = forged(hosts[1].client, 5000);
+
+	(void)state;
+	bare.fragment = bare.more = true;
+	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+		struct spec first = bare;
+
+		memcpy(first.extensions, chains[i], PATTERN_MAX);
+		assert_int_equal(run(&first), PASS);
+	}
+	connect_to(fd, hosts[1].server, 80);
+	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+		struct spec first = bare, others = bare, udp = bare, later = bare;
+
+		memcpy(first.extensions, chains[i], PATTERN_MAX);
+		memcpy(others.extensions, chains[i], PATTERN_MAX);
+		memcpy(udp.extensions, chains[i], PATTERN_MAX);
+		memcpy(later.extensions, chains[i], PATTERN_MAX);
+		others.destination_port++;
+		udp.protocol = IPPROTO_UDP;
+		later.offset = 3;
+		assert_int_equal(run(&first), DROP);
+		assert_int_equal(run(&others), PASS);
+		assert_int_equal(run(&udp), PASS);
+		assert_int_equal(run(&later), PASS);
+		/* What is remembered counts as a socket does. */
+		struct rddr_flow flow = flow_of_spec(&others);
+		remember(&flow, RDDR_FLOW_REPLY, 0);
+		assert_int_equal(run(&others), DROP);
+		remember(&flow, RDDR_FLOW_PASSED, 0);
+		assert_int_equal(run(&others), PASS);
+		forget_all();
+	}
+	close(fd);
+}
+
+/* Where the ports cannot be reached the fragment may be of any connection, that of this host's own aside. */
+static void first_fragments_that_hide_their_ports_are_dropped(void **state)
+{
+	static const struct {
+		const char *what;
+		uint8_t extensions[PATTERN_MAX];
+		size_t cut; /* TCP's 20 bytes, and so on */
+	} hidden[] = {
+		{"no ports", {0}, 20},		 {"no ports behind options", {60}, 20},
+		{"half of the ports", {60}, 18}, {"options cut short", {60}, 20 + 22},
+		{"no options", {60}, 20 + 24},	 {"too many headers", {60, 43, 60, 51, 60, 60, 60, 60}, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+		struct spec first = between(hosts[1].server, 80, hosts[1].client, 5000, ACK), later, own;
+
+		first.fragment = first.more = true;
+		first.cut = hidden[i].cut;
+		memcpy(first.extensions, hidden[i].extensions, PATTERN_MAX);
+		later = own = first;
+		later.offset = 3;
+		own.to = hosts[1].own;
+		if (run(&first) != DROP)
+			fail_msg("%s: not dropped", hidden[i].what);
+		if (run(&later) != PASS || run(&own) != PASS)
+			fail_msg("%s: later fragments, or those to this host, do not pass", hidden[i].what);
+	}
+}
+
 static void a_listening_socket_is_nobodys(void **state)
 {
 	int fd = listener_new("10.0.1.1", 7001);
@@ -326,6 +399,8 @@ int main(void)
 		TEST(forgotten_answers_to_forged_connects_are_remembered_again),
 		TEST(this_hosts_own_connections_are_answered_as_ever),
 		TEST(first_fragments_of_answers_to_forged_connects_are_dropped),
+		TEST(first_fragments_of_answers_are_known_behind_extension_headers),
+		TEST(first_fragments_that_hide_their_ports_are_dropped),
 		TEST(a_listening_socket_is_nobodys),
 		TEST(established_sockets_are_found_and_their_flows_remembered_again),
 		TEST(time_wait_is_ours_but_for_a_new_connection),

@@ -83,6 +83,13 @@ static const struct {
 	 {TO6("fd00:0:0:2::3"), PORTS(4000, 80), .fragment = true, .offset = 3},
 	 PASS},
 	{"a fragment with options before TCP", {V6, .fragment = true, .more = true, .extensions = {60}}, DROP},
+	{"a later fragment with options before TCP", {V6, .fragment = true, .offset = 3, .extensions = {60}}, DROP},
+	{"a fragment with options before UDP",
+	 {V6, .fragment = true, .more = true, .extensions = {60}, .protocol = IPPROTO_UDP},
+	 PASS},
+	{"a fragment with too many headers",
+	 {V6, .fragment = true, .more = true, .extensions = {60, 60, 60, 60, 60, 60, 60, 60}},
+	 DROP},
 	{"a fragment that is all of its packet", {V6, .fragment = true, .flags = SYN}, MARK},
 	{"such a one with options", {V6, .fragment = true, .extensions = {60}, .flags = SYN}, MARK},
 };
@@ -149,7 +156,9 @@ static void what_icmp_quotes_may_be_odd(void **state)
 	QUOTES(sent6, PASS, odd.cut = 60);
 	QUOTES(sent6, MARK, odd.extensions[0] = 60);
 	QUOTES(sent6, MARK, odd.fragment = odd.more = true);
+	QUOTES(sent6, MARK, odd.fragment = odd.more = true; odd.extensions[0] = 60);
 	QUOTES(sent6, PASS, odd.fragment = true; odd.offset = 3);
+	QUOTES(sent6, PASS, odd.fragment = true; odd.offset = 3; odd.extensions[0] = 60);
 	QUOTES(sent6, PASS, odd.protocol = IPPROTO_UDP);
 #undef QUOTES
 }
