@@ -63,6 +63,8 @@ static const struct exchange_example examples[] = {
 	{"cookies in any order", GET, OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: b=2; Path=/\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"nothing, coded", GET, OK "Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL,
+	 OK "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL, NULL, false, false},
 	{"an ignored header goes out once", GET, OK DATE DATE_2 "Content-Length: 0\r\n\r\n",
 	 OK DATE_2 DATE "Content-Length: 0\r\n\r\n", OK DATE "Content-Length: 0\r\n\r\n", NULL, NULL, false, false},
 	{"an ignored header that one has not does not go out", GET,
