@@ -418,7 +418,7 @@ struct tokens *rddr_http_tokens(struct http *h, bool to_learn);
 
 /* Whether the pair showed noise in that field lately, in whatever session. */
 bool rddr_http_was_noise(struct http *h, const char *field);
-/* The pair shows noise there: remembers the field, and what each instance has as tokens. */
+/* The pair shows noise there: remembers the field, and what each instance has as tokens; values NULL: no tokens. */
 void rddr_http_note_noise(struct http *h, const char *field, const struct slice values[]);
 /* A rule says what to do with the values; tokens are remembered. */
 void rddr_http_count(const struct http *h, enum rddr_counted what, uint64_t n);
