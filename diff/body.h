@@ -55,11 +55,14 @@ struct body_host {
 	/*
 	 * The pair showed noise in this field, and the others' values fit: values[i] is what instance i has there
 	 * (empty for one that is absent). Several calls for one field: there are several spans. A JSON string's value
-	 * is without its quotes and escapes; it may hold any bytes. NULL: not asked for.
+	 * is without its quotes and escapes; it may hold any bytes. values is NULL where it is not sure that they stand
+	 * in the same place: then the field is noise, and they are not to be taken for each other. NULL: not asked for.
 	 */
 	void (*noise)(void *ctx, const char *field, const struct slice values[], unsigned n);
 	/* The pair agrees in this field and others do not: was it noise lately? NULL: never. */
 	bool (*was_noise)(void *ctx, const char *field);
+	/* The same, where no difference depends on it. NULL: never. */
+	bool (*knows_noise)(void *ctx, const char *field);
 	/* A rule says that this field is to be ignored, a token, or to be translated; values as above, and as they are
 	 * written where they are no single value. NULL: not asked for. */
 	void (*declared)(void *ctx, const struct field_rule *rule, const char *field, const struct slice values[],

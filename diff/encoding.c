@@ -70,7 +70,8 @@ void rddr_encoding_free(struct encoding **e)
 
 bool rddr_encoding_ended(const struct encoding *e)
 {
-	return e->ended;
+	/* Servers that code each answer alike send nothing at all for an empty one. */
+	return e->ended || e->in == 0;
 }
 
 /* Some servers send deflate without the head of zlib that the standard asks for. The first byte tells: it names the
@@ -110,6 +111,12 @@ static int decode_zlib(struct encoding *e, struct slice in, size_t *taken, uint8
 	return r == Z_MEM_ERROR ? -ENOMEM : -EINVAL;
 }
 
+/* RFC 1952, section 2.2: gzip may be of several members, one behind the other. What begins like one has to be one. */
+static bool goes_on(struct encoding *e, struct slice in)
+{
+	return e->coding == CODING_GZIP && in.data[0] == 0x1f && inflateReset(&e->z) == Z_OK;
+}
+
 static int decode_brotli(struct encoding *e, struct slice in, size_t *taken, uint8_t *out, size_t room, size_t *made,
 			 const char **why)
 {
@@ -133,8 +140,11 @@ int rddr_encoding_decode(struct encoding *e, struct slice in, size_t *taken, uin
 
 	*taken = *made = 0;
 	if (e->ended && in.len > 0) {
-		*why = "bytes behind the end of its coded body";
-		return -EINVAL;
+		if (!goes_on(e, in)) {
+			*why = "bytes behind the end of its coded body";
+			return -EINVAL;
+		}
+		e->ended = false;
 	}
 	/* A decoder may have output left without taking input, so it is asked also when there is none. */
 	if (room == 0 || e->ended || (in.len == 0 && !e->begun && e->coding != CODING_BROTLI))

@@ -3,7 +3,8 @@
  * encoding.h - content codings taken off: gzip, deflate and br.
  *
  * What is decoded is bounded by a ratio to what it was decoded from, so that a small answer cannot become a huge one.
- * Bytes behind the end of a coded stream are refused: nobody would compare them.
+ * Bytes behind the end of a coded stream are refused: nobody would compare them. Behind a gzip member there may be
+ * another.
  */
 #ifndef RDDR_ENCODING_H
 #define RDDR_ENCODING_H
@@ -42,7 +43,7 @@ void rddr_encoding_free(struct encoding **e);
 int rddr_encoding_decode(struct encoding *e, struct slice in, size_t *taken, uint8_t *out, size_t room, size_t *made,
 			 const char **why);
 
-/* Whether the coded stream came to its own end. */
+/* Whether the coded stream came to its own end, so far as there is one: no bytes at all are an empty body. */
 bool rddr_encoding_ended(const struct encoding *e);
 
 #endif

@@ -94,7 +94,8 @@ void rddr_http_note_noise(struct http *h, const char *field, const struct slice 
 		seen.count++;
 		h->host->table_put(h->noise_table, field, strlen(field), &seen, sizeof(seen), h->settings->noise_ttl);
 	}
-	learn(h, values);
+	if (values)
+		learn(h, values);
 }
 
 void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[])
@@ -126,6 +127,13 @@ static bool was_noise(void *ctx, const char *field)
 	return rddr_http_was_noise(ctx, field);
 }
 
+static bool knows_noise(void *ctx, const char *field)
+{
+	struct seen seen;
+
+	return recall(ctx, field, &seen);
+}
+
 static void declared(void *ctx, const struct field_rule *rule, const char *field, const struct slice values[],
 		     unsigned n)
 {
@@ -138,5 +146,6 @@ const struct body_host rddr_http_body_host = {
 	.charge_noise = charge_noise,
 	.noise = noise,
 	.was_noise = was_noise,
+	.knows_noise = knows_noise,
 	.declared = declared,
 };

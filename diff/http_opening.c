@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "http_session.h"
-#include "json_compare.h"
 #include "json_doc.h"
+#include "json_path.h"
 
 /* Of a body, in bytes. What differs behind that alone is no reason to look elsewhere. */
 #define BODY_SEEN ((size_t)64 << 10)

@@ -147,12 +147,9 @@ static int write_head(struct http *h, const struct http_head *head, const struct
 
 static void begin_exchange(struct http *h, const struct http_head *const heads[])
 {
-	const struct http_header *accept = rddr_http_header(heads[0], HTTP_ACCEPT);
-
 	h->exchange = (struct exchange){
 		.keep_alive = true,
-		.wants_json = accept && (rddr_http_list_has(accept->value, "application/json") ||
-					 rddr_http_list_has(accept->value, "text/json")),
+		.wants_json = rddr_http_accepts_json(heads[0]),
 		.minor = heads[0]->minor,
 		.method = heads[0]->method,
 	};

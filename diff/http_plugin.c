@@ -53,6 +53,7 @@ int rddr_http_create(const struct rddr_diff_create *args, bool json, void **stat
 	h->proxy = args->names_target;
 	h->reports = args->reports;
 	h->limit = h->settings->max_body < args->limit ? h->settings->max_body : args->limit;
+	h->view_max = args->limit;
 	h->noise_run = args->noise_run;
 	h->repeat_max = args->repeat;
 	h->request.ahead.settings = h->settings;

@@ -75,7 +75,6 @@ enum proxy_step rddr_http_proxy_name(struct http *h, const struct http_head *hea
 {
 	bool connect = head->method == HTTP_METHOD_CONNECT;
 	struct slice authority = head->target;
-	const struct http_header *accept = rddr_http_header(head, HTTP_ACCEPT);
 	char host[256];
 	unsigned port;
 
@@ -87,7 +86,7 @@ enum proxy_step rddr_http_proxy_name(struct http *h, const struct http_head *hea
 		return PROXY_REJECT;
 	}
 	h->naming = true;
-	h->naming_json = accept && rddr_http_list_has(accept->value, "application/json");
+	h->naming_json = rddr_http_accepts_json(head);
 	h->naming_head = head->method == HTTP_METHOD_HEAD;
 	int r = h->host->target(h->session, host, (uint16_t)(port ? port : HTTP_PORT));
 	if (r == -EAGAIN)

@@ -54,7 +54,6 @@ static void apply_edits(struct call *c)
 
 static void begin_exchange(struct http *h, const struct http_head *head)
 {
-	const struct http_header *accept = rddr_http_header(head, HTTP_ACCEPT);
 	const struct http_header *upgrade = rddr_http_header(head, HTTP_UPGRADE);
 
 	h->exchange = (struct exchange){
@@ -62,8 +61,7 @@ static void begin_exchange(struct http *h, const struct http_head *head)
 		.keep_alive = head->keep_alive,
 		.upgrade = head->upgrade && head->minor == 1 && !rddr_http_list_has(upgrade->value, "h2c"),
 		.expects = head->expects,
-		.wants_json = accept && (rddr_http_list_has(accept->value, "application/json") ||
-					 rddr_http_list_has(accept->value, "text/json")),
+		.wants_json = rddr_http_accepts_json(head),
 		.minor = head->minor,
 		.method = head->method,
 	};
@@ -76,6 +74,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 
 	r->scanned = r->ahead_at = 0;
 	r->said_continue = r->in_word = false;
+	r->awaited = (struct awaited){0};
 	r->chunks = (struct chunks){.settings = h->settings};
 	r->ahead = r->chunks;
 	r->left = head->length;
@@ -94,44 +93,41 @@ static void enter_body(struct http *h, const struct http_head *head)
 	}
 }
 
-/* Walks over a body in chunks before its head is passed on. */
-static enum step look_ahead(struct call *c, size_t head_len)
+/* Walks over a body in chunks before its head is passed on, as far as a view can reach. */
+static enum step look_ahead(struct call *c)
 {
 	struct request *r = &c->h->request;
+	size_t most = c->h->view_max < AHEAD_MAX ? c->h->view_max : AHEAD_MAX, taken;
 	struct slice rest = rest_of(c), payload;
-	size_t taken;
 
-	if (r->ahead_at < head_len)
-		r->ahead_at = head_len;
-	while (!r->ahead.done && r->ahead_at < rest.len && r->ahead_at < AHEAD_MAX) {
+	if (r->ahead_at < r->awaited.head)
+		r->ahead_at = r->awaited.head;
+	while (!r->ahead.done && r->ahead_at < rest.len && r->ahead_at < most) {
 		if (rddr_chunks_next(&r->ahead, slice_cut(rest, r->ahead_at, SIZE_MAX), &taken, &payload, &c->why) < 0)
 			return STEP_REJECT;
 		r->ahead_at += taken;
 	}
-	return r->ahead.done || r->ahead_at >= AHEAD_MAX ? STEP_ON : STEP_WAIT;
+	return r->ahead.done || r->ahead_at >= most ? STEP_ON : STEP_WAIT;
 }
 
-/* A body in which tokens are looked for has to be there first. */
-static enum step await_body(struct call *c, const struct http_head *head, struct slice *body)
+/* Whether what has to be there of the body before its head is passed on is. */
+static enum step await_body(struct call *c)
 {
 	static const char leave[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct request *r = &c->h->request;
-	struct slice rest = rest_of(c);
+	size_t len = rest_of(c).len;
+	enum step step = STEP_ON;
 
-	*body = (struct slice){0};
-	r->search = rddr_http_body_search(c->h, head);
-	if (r->search != SEARCH_WHOLE)
-		return STEP_ON;
-	if (rest.len - head->len >= head->length) {
-		*body = slice_cut(rest, head->len, (size_t)head->length);
-		return STEP_ON;
-	}
-	/* The client waits for leave, and the instances cannot be asked before they are told the length. */
-	if (head->expects && !r->said_continue && rest.len == head->len) {
+	if (r->awaited.chunked)
+		step = look_ahead(c);
+	else if (r->search == SEARCH_WHOLE && len - r->awaited.head < r->awaited.length)
+		step = STEP_WAIT;
+	/* The client waits for leave, and the instances cannot be asked before it is known what they are told. */
+	if (step == STEP_WAIT && r->awaited.expects && !r->said_continue && len == r->awaited.head) {
 		c->h->host->emit(c->h->session, RDDR_LONE, leave, sizeof(leave) - 1);
 		r->said_continue = true;
 	}
-	return STEP_WAIT;
+	return step;
 }
 
 /*
@@ -204,14 +200,20 @@ static bool has_server(struct call *c, const struct http_head *head, enum step *
 static enum step take_head(struct call *c)
 {
 	struct http *h = c->h;
-	struct slice rest = rest_of(c), body;
+	struct request *r = &h->request;
+	struct slice rest = rest_of(c), body = {0};
 	struct http_head head; /* not cleared: it is large */
 	int64_t len;
 	enum step step = STEP_ON;
 
 	if (h->exchange.pending)
 		return STEP_HOLD;
-	len = rddr_http_head_end(rest, &h->request.scanned, &c->why);
+	/* A head that was accepted is read again when it is passed on, and not with each byte of its body. */
+	if (r->awaited.head > 0)
+		step = await_body(c);
+	if (step != STEP_ON)
+		return step;
+	len = rddr_http_head_end(rest, &r->scanned, &c->why);
 	if (len == 0 && rest.len < h->settings->max_head)
 		return STEP_WAIT;
 	if (len == 0 || len > (int64_t)h->settings->max_head) {
@@ -226,12 +228,16 @@ static enum step take_head(struct call *c)
 		return STEP_HOLD;
 	if (h->proxy && !has_server(c, &head, &step))
 		return step;
-	/* Who waits for leave to send the body has to be given it first. */
-	if (head.chunked && !head.expects)
-		step = look_ahead(c, (size_t)len);
-	if (step == STEP_ON)
-		step = await_body(c, &head, &body);
-	return step == STEP_ON ? pass_head(c, &head, body) : step;
+	r->awaited = (struct awaited){
+		.head = head.len, .length = head.length, .chunked = head.chunked, .expects = head.expects};
+	r->search = rddr_http_body_search(h, &head);
+	step = await_body(c);
+	if (step != STEP_ON)
+		return step;
+	/* A body in which tokens are looked for, all of it. */
+	if (r->search == SEARCH_WHOLE)
+		body = slice_cut(rest, head.len, (size_t)head.length);
+	return pass_head(c, &head, body);
 }
 
 /* A client that was answered before it was through was told that its connection ends. */

@@ -11,6 +11,7 @@
  *	http_upload.c	the same in a body that passes piece by piece
  *	http_answer.c	what the instances say: heads gathered, interim answers, the way an answer goes
  *	http_compare.c	heads compared
+ *	http_accept.c	whether the client would rather have JSON
  *	http_names.c	headers' names in their usual spelling
  *	http_head.c	heads written anew
  *	http_payload.c	bodies: framing and codings taken off, compared, framed anew
@@ -88,6 +89,14 @@ enum body_search {
 	SEARCH_PASSING /* while it passes: see http_upload.c */
 };
 
+/* A head at the beginning of the view that was read and accepted, while its body is waited for. Zeroed: there is none.
+ */
+struct awaited {
+	size_t head; /* its length, */
+	uint64_t length;
+	bool chunked, expects;
+};
+
 struct request {
 	enum request_phase phase;
 	size_t scanned; /* of the head at the beginning of the view */
@@ -99,9 +108,10 @@ struct request {
 	const char *refused;	 /* why nothing more is passed on; NULL: it is */
 	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
 	size_t ahead_at;	 /* and how far, counted from the head's beginning */
-	bool said_continue;	 /* the client was given leave to send the body that is waited for */
-	bool awaits_leave;	 /* none of the body came, and the client may wait for leave to send it */
-	bool repeatable;	 /* may be sent again to an instance whose idle connection ends */
+	struct awaited awaited;
+	bool said_continue; /* the client was given leave to send the body that is waited for */
+	bool awaits_leave;  /* none of the body came, and the client may wait for leave to send it */
+	bool repeatable;    /* may be sent again to an instance whose idle connection ends */
 };
 
 enum answer_phase {
@@ -154,9 +164,10 @@ struct http {
 	const struct rules_settings *settings;
 	unsigned n;
 	bool filter;
-	bool reports; /* nothing but instance 0's bytes goes to the client */
-	bool json;    /* bodies have to be JSON */
-	size_t limit; /* what a comparator may want to see at once */
+	bool reports;	 /* nothing but instance 0's bytes goes to the client */
+	bool json;	 /* bodies have to be JSON */
+	size_t limit;	 /* what a comparator may want to see at once */
+	size_t view_max; /* the most bytes that a view ever holds */
 	size_t noise_run;
 	size_t repeat_max; /* bytes of a request that are kept to be sent again */
 
@@ -328,6 +339,11 @@ uint8_t *rddr_http_put_header(uint8_t *at, const struct http_head *head, unsigne
 /* Lets it out. */
 void rddr_http_flush_head(struct http *h);
 
+/* ---- http_accept.c ---- */
+
+/* Whether the client accepts JSON by its name, a type that ends with +json included. */
+bool rddr_http_accepts_json(const struct http_head *head);
+
 /* ---- http_names.c ---- */
 
 /* Writes a header's name in the spelling that it usually has; as long as the name. */
@@ -402,7 +418,7 @@ struct tokens *rddr_http_tokens(struct http *h, bool to_learn);
 
 /* Whether the pair showed noise in that field lately, in whatever session. */
 bool rddr_http_was_noise(struct http *h, const char *field);
-/* The pair shows noise there: remembers the field, and what each instance has as tokens. */
+/* The pair shows noise there: remembers the field, and what each instance has as tokens; values NULL: no tokens. */
 void rddr_http_note_noise(struct http *h, const char *field, const struct slice values[]);
 /* A rule says what to do with the values; tokens are remembered. */
 void rddr_http_count(const struct http *h, enum rddr_counted what, uint64_t n);

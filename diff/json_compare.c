@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "json_order.h"
+#include "json_path.h"
 #include "json_spell.h"
 #include "span_limits.h"
 #include "spans.h"
@@ -30,7 +31,8 @@ struct walk {
 	struct json_trail trail;
 	char numbers[JSON_DEPTH][12]; /* texts of array indices in the path */
 	struct spans_result spans;
-	bool spelled; /* instance 0 takes part */
+	unsigned unsure; /* items under way of which it is not sure that they belong together */
+	bool spelled;	 /* instance 0 takes part */
 	struct json_habits habits;
 	struct spelling string_spelling, number_spelling;
 };
@@ -66,38 +68,6 @@ static struct slice content(const struct walk *w, const struct place *place, uns
 
 /* ---- pointers ---- */
 
-static void put(char *buf, size_t size, size_t *at, const char *text, size_t len)
-{
-	for (size_t i = 0; i < len && *at + 1 < size; i++)
-		buf[(*at)++] = text[i];
-}
-
-void rddr_json_pointer(const struct slice path[], unsigned depth, char *buf, size_t size)
-{
-	size_t at = 0;
-
-	for (unsigned i = 0; i < depth; i++) {
-		put(buf, size, &at, "/", 1);
-		for (size_t k = 0; k < path[i].len; k++) {
-			uint8_t c = path[i].data[k];
-
-			if (c == '~' || c == '/')
-				put(buf, size, &at, c == '~' ? "~0" : "~1", 2);
-			else
-				put(buf, size, &at, c < ' ' || c == 0x7f ? "?" : (const char *)&path[i].data[k], 1);
-		}
-	}
-	/* Not in the middle of a character. */
-	while (at + 1 == size && at > 0 && ((uint8_t)buf[at - 1] & 0x80)) {
-		bool lead = (uint8_t)buf[--at] >= 0xc0;
-
-		if (lead)
-			break;
-		size--;
-	}
-	buf[at] = '\0';
-}
-
 static void put_where(struct walk *w)
 {
 	struct rddr_finding *f = &w->result->finding;
@@ -105,32 +75,6 @@ static void put_where(struct walk *w)
 	rddr_json_pointer(w->path, w->depth, f->where, sizeof(f->where));
 	if (w->depth == 0)
 		snprintf(f->where, sizeof(f->where), "the JSON document");
-}
-
-void rddr_json_put_key(struct json_trail *trail, struct slice path[], unsigned depth, struct slice key)
-{
-	path[depth] = key;
-	if (trail->known > depth)
-		trail->known = depth;
-}
-
-void rddr_json_field(struct json_trail *trail, const struct slice path[], unsigned depth, char field[256])
-{
-	int len;
-
-	trail->hash[0] = rddr_spans_seed();
-	for (; trail->known < depth; trail->known++) {
-		unsigned i = trail->known;
-
-		trail->hash[i + 1] = rddr_spans_hash(rddr_spans_hash(trail->hash[i], slice_of("/")), path[i]);
-		trail->len[i + 1] = trail->len[i] + 1 + 2 * path[i].len;
-	}
-	if (trail->len[depth] > 200) {
-		snprintf(field, 256, "json:#%016llx", (unsigned long long)trail->hash[depth]);
-		return;
-	}
-	len = snprintf(field, 256, "json:");
-	rddr_json_pointer(path, depth, field + len, 256 - (size_t)len);
 }
 
 static void name_field(struct walk *w, char field[256])
@@ -305,7 +249,10 @@ static bool was_noise(const struct walk *w, const char *field)
 	return conf->host->was_noise && conf->host->was_noise(conf->ctx, field);
 }
 
-/* Notes that instance 0's value, or len bytes of it, is noise, and tells of it. */
+/*
+ * Notes that instance 0's value, or len bytes of it, is noise, and tells of it. What may not belong together is nothing
+ * to translate.
+ */
 static enum rddr_verdict note(struct walk *w, const char *field, size_t at, size_t len, const struct slice values[])
 {
 	const struct body_conf *conf = &w->body->conf;
@@ -313,7 +260,7 @@ static enum rddr_verdict note(struct walk *w, const char *field, size_t at, size
 	if (rddr_body_unit_noise(w->body, at, len) < 0)
 		return no_memory(w);
 	if (conf->host->noise)
-		conf->host->noise(conf->ctx, field, values, conf->n);
+		conf->host->noise(conf->ctx, field, w->unsure ? NULL : values, conf->n);
 	return RDDR_AGREE;
 }
 
@@ -492,27 +439,67 @@ static void push_number(struct walk *w, unsigned number)
 	rddr_json_put_key(&w->trail, w->path, w->depth++, slice_of(text));
 }
 
-static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)
+/* Puts the items into one order. With the pair, sure is made, for the caller to free. */
+static int sort_items(struct walk *w, const struct place *place, uint64_t **sure)
 {
-	struct json_order order = {.rules = w->body->conf.rules, .path = w->path, .depth = w->depth};
+	const struct body_conf *conf = &w->body->conf;
+	struct json_docs *docs = w->docs;
+	struct json_way way = {.rules = conf->rules, .path = w->path, .trail = &w->trail, .depth = w->depth};
+	struct json_keys *keys = NULL;
+	int r = 0;
+
+	if (docs->filter) {
+		*sure = calloc((size_t)docs->n * node_of(w, place, 0)->count + 1, sizeof(**sure));
+		r = *sure ? rddr_json_keys_new(docs->doc, place->at, &way, conf->host, conf->ctx, &keys) : -ENOMEM;
+	}
+	if (r == 0)
+		r = rddr_json_sort_items(docs->doc, place->at, docs->n, docs->absent, &way, keys, *sure);
+	rddr_json_keys_free(&keys);
+	return r;
+}
+
+/* Whether all have their items of the same keys there, and no other of them. */
+static bool is_sure(const struct walk *w, const uint64_t sure[], size_t count, unsigned number)
+{
+	for (unsigned i = 0; i < w->docs->n; i++)
+		if (present(w, i) && (!sure[i * count + number] || sure[i * count + number] != sure[number]))
+			return false;
+	return true;
+}
+
+static enum rddr_verdict compare_items(struct walk *w, const struct place *place, const uint64_t sure[])
+{
+	size_t count = node_of(w, place, w->first)->count;
 	struct place item = {0};
 	unsigned number = 0;
 
-	if (compare_counts(w, place) == RDDR_DIVERGE)
-		return RDDR_DIVERGE;
-	if (rddr_rules_unordered(w->body->conf.rules, w->path, w->depth)) {
-		for (unsigned i = 0; i < w->docs->n; i++)
-			if (present(w, i) && rddr_json_sort_items(&w->docs->doc[i], place->at[i], &order) < 0)
-				return no_memory(w);
-	}
 	first_member(w, place, &item);
 	for (; item.at[w->first] != JSON_NONE; next_member(w, &item, UINT32_MAX)) {
+		unsigned unsure = sure && !is_sure(w, sure, count, number);
+
 		push_number(w, number++);
+		w->unsure += unsure;
 		if (compare_values(w, &item) == RDDR_DIVERGE)
 			return RDDR_DIVERGE;
+		w->unsure -= unsure;
 		w->depth--;
 	}
 	return RDDR_AGREE;
+}
+
+static enum rddr_verdict compare_arrays(struct walk *w, const struct place *place)
+{
+	enum rddr_verdict verdict;
+	uint64_t *sure = NULL;
+
+	if (compare_counts(w, place) == RDDR_DIVERGE)
+		return RDDR_DIVERGE;
+	if (rddr_rules_unordered(w->body->conf.rules, w->path, w->depth) && sort_items(w, place, &sure) < 0)
+		verdict = no_memory(w);
+	else
+		verdict = compare_items(w, place, sure);
+	free(sure);
+	return verdict;
 }
 
 /* ---- any value ---- */

@@ -6,19 +6,17 @@
 #define RDDR_JSON_ORDER_H
 
 #include "json_doc.h"
-#include "rules.h"
-
-/* What leads to the array. What is in it has its place in path behind that, while it is looked at. */
-struct json_order {
-	const struct rules *rules;
-	struct slice *path; /* JSON_DEPTH of them */
-	unsigned depth;
-};
+#include "json_keys.h"
 
 /*
- * Values that are to be compared come to the same places in each document; those that rules take out of comparison
- * decide nothing. -ENOMEM.
+ * Values that are to be compared come to the same places in each of n documents; absent has a bit for each that is
+ * none. All arrays have as many items. Those that rules take out of comparison decide nothing. keys: what the items are
+ * told apart by; NULL: all of their values, as they are. -ENOMEM.
+ *
+ * With keys, each document's part of sure, as long as the arrays, says of the item in each place by what it is known: a
+ * hash of its keys, or 0 where another in its document has the same. NULL without.
  */
-int rddr_json_sort_items(struct json_doc *doc, uint32_t array, struct json_order *way);
+int rddr_json_sort_items(struct json_doc docs[], const uint32_t arrays[], unsigned n, uint32_t absent,
+			 struct json_way *way, const struct json_keys *keys, uint64_t sure[]);
 
 #endif

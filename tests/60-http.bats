@@ -105,6 +105,19 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 	[[ $(counter web denied) == 0 ]]
 }
 
+@test "uploads in chunks pass where limits.buffer is smaller than what is checked of them ahead" {
+	http_config "$RDDR_TMP/rddr.yaml" http 'limits: { buffer: 32KiB }'
+	begin
+	head -c 204800 /dev/urandom >"$RDDR_TMP/file"
+	[[ $(get -T - -H 'Expect:' -o "$RDDR_TMP/a" -w '%{http_code}' $U/up/chunks <"$RDDR_TMP/file") == 201 ]]
+	[[ $(get -T - -H 'Expect: 100-continue' --expect100-timeout 15 -o "$RDDR_TMP/a" -w '%{http_code}' $U/up/both <"$RDDR_TMP/file") == 201 ]]
+	for i in 0 1 2; do
+		cmp "$RDDR_TMP/file" "$RDDR_TMP/s$i/up/chunks"
+		cmp "$RDDR_TMP/file" "$RDDR_TMP/s$i/up/both"
+	done
+	[[ $(counter web denied) == 0 ]]
+}
+
 @test "pipelined requests get their answers in order, each its own" {
 	begin
 	run raw 'GET /echo HTTP/1.1\r\nHost: x\r\nX: 1\r\n\r\nHEAD /echo HTTP/1.1\r\nHost: x\r\nX: 2\r\n\r\nPUT /echo HTTP/1.1\r\nHost: x\r\nX: 3\r\nContent-Length: 5\r\n\r\nhelloGET /echo HTTP/1.1\r\nHost: x\r\nX: 4\r\nConnection: close\r\n\r\n'
@@ -170,6 +183,8 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloo\r\n0\r\n\r\n
 		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00000000000000000\r\n\r\n
 		POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n
+		POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0x0\r\n\r\n
 		GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Host\r\n\r\n
 		GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n
 		POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: 200-ok\r\nContent-Length: 5\r\n\r\nhello
@@ -184,9 +199,9 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 		GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade:\twebsocket\r\n\r\n
 		\x16\x03\x01\x02\x00\x01
 	END
-	((n == 52))
+	((n == 54))
 	each_saw 0
-	[[ $(counter web denied_rejected) == 52 && $(counter web plugin_rejected) == 52 && $(counter web denied) == 52 ]]
+	[[ $(counter web denied_rejected) == 54 && $(counter web plugin_rejected) == 54 && $(counter web denied) == 54 ]]
 	# What was asked before a bad one still gets its answer.
 	run raw 'GET /echo HTTP/1.1\r\nHost: x\r\nX: 1\r\n\r\nGET /echo HTTP/1.1\r\nHost : x\r\n\r\n'
 	[[ $output == *x=1*"HTTP/1.1 400 Bad Request"* ]]
@@ -204,6 +219,8 @@ raw() { printf '%b' "$1" | in_ns c timeout 30 socat -t 20 - TCP:10.0.2.2:80,shut
 		reference=$(last_evidence reference)
 		[[ -n $reference && $output == *"<code>$reference</code>"* ]]
 		run get -H 'Accept: application/json' $U/
+		[[ $(jq -r .reference <<<"$output") == "$(last_evidence reference)" ]]
+		run get -H 'Accept: text/html;q=0.1' -H 'Accept: application/vnd.api+json' $U/
 		[[ $(jq -r .reference <<<"$output") == "$(last_evidence reference)" ]]
 		run get -I $U/
 		[[ $output == "HTTP/1.1 500"* && $output != *"<svg"* ]]

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "fakebodyrows.h"
-#include "json_compare.h"
 #include "json_doc.h"
+#include "json_path.h"
 #include "json_space.h"
 #include "json_spell.h"
 
@@ -74,6 +74,46 @@ static const struct fakebody_row rows[] = {
 		   "{\"t\":[{\"i\":1,\"a\":1},{\"i\":2,\"a\":2}]}"},
 	 .rules = "{\"unordered\":[\"/t\"],\"fields\":[{\"pointer\":\"/t/*/i\",\"action\":\"ignore\"}]}",
 	 .field = "json:/t/0/i=7|9|1"},
+	{.name = "unordered, with ids of each one's own",
+	 .texts = {"{\"t\":[{\"id\":\"a7f3c1\",\"name\":\"Springboots\"},{\"id\":\"0d2e4b\",\"name\":\"Umbrellas\"}]}",
+		   "{\"t\":[{\"id\":\"15c8f0\",\"name\":\"Umbrellas\"},{\"id\":\"3b9d7e\",\"name\":\"Springboots\"}]}",
+		   "{\"t\":[{\"id\":\"90ab12\",\"name\":\"Umbrellas\"},{\"id\":\"f4e5d6\",\"name\":\"Springboots\"}]}"},
+	 .rules = "{\"unordered\":[\"/t\"]}",
+	 .field = "json:/t/0/id=a7f3c1|3b9d7e|f4e5d6"},
+	{.name = "unordered, with ids of each one's own, and another name",
+	 .texts = {"{\"t\":[{\"id\":\"a7f3c1\",\"name\":\"Springboots\"},{\"id\":\"0d2e4b\",\"name\":\"Umbrellas\"}]}",
+		   "{\"t\":[{\"id\":\"15c8f0\",\"name\":\"Umbrellas\"},{\"id\":\"3b9d7e\",\"name\":\"Springboots\"}]}",
+		   "{\"t\":[{\"id\":\"90ab12\",\"name\":\"Waterpipe\"},{\"id\":\"f4e5d6\",\"name\":\"Springboots\"}]}"},
+	 .rules = "{\"unordered\":[\"/t\"]}",
+	 .where = "/t/1/name",
+	 .why = "\"Waterpipe\""},
+	{.name = "unordered, with nothing that tells them apart: noise, and not for each other",
+	 .texts = {"[{\"id\":\"a7f3c1\",\"k\":1},{\"id\":\"0d2e4b\",\"k\":1}]",
+		   "[{\"id\":\"15c8f0\",\"k\":1},{\"id\":\"3b9d7e\",\"k\":1}]",
+		   "[{\"id\":\"90ab12\",\"k\":1},{\"id\":\"f4e5d6\",\"k\":1}]"},
+	 .rules = "{\"unordered\":[\"\"]}",
+	 .field = "json:/0/id="},
+	{.name = "unordered, one that differs in the pair alone",
+	 .texts = {"[\"bbbb\",\"cccc\",\"dddd\"]", "[\"dddd\",\"aaaa\",\"bbbb\"]", "[\"eeee\",\"dddd\",\"bbbb\"]"},
+	 .rules = "{\"unordered\":[\"\"]}",
+	 .field = "json:/0=cccc|aaaa|eeee"},
+	{.name = "unordered, one by itself",
+	 .texts = {"[{\"id\":\"a7f3c1\"}]", "[{\"id\":\"15c8f0\"}]", "[{\"id\":\"90ab12\"}]"},
+	 .rules = "{\"unordered\":[\"\"]}",
+	 .field = "json:/0/id=a7f3c1|15c8f0|90ab12"},
+	{.name = "unordered, a choice that was noise counts less",
+	 .texts = {"[{\"a\":true,\"b\":false},{\"a\":false,\"b\":true}]",
+		   "[{\"a\":true,\"b\":true},{\"a\":false,\"b\":false}]",
+		   "[{\"b\":true,\"a\":false},{\"b\":false,\"a\":true}]"},
+	 .rules = "{\"unordered\":[\"\"]}",
+	 .known = "json:/0/a",
+	 .field = "json:/0/a=true|false|true"},
+	{.name = "unordered, with nothing, with types, and deep",
+	 .texts = {"[{\"id\":null,\"x\":{\"y\":[7,8]}},{\"id\":4711,\"x\":{\"y\":[8,7]}},[],{}]",
+		   "[{},{\"x\":{\"y\":[8,7]},\"id\":1812},[],{\"id\":null,\"x\":{\"y\":[7,8]}}]",
+		   "[[],{\"id\":9431,\"x\":{\"y\":[8,7]}},{\"id\":null,\"x\":{\"y\":[7,8]}},{}]"},
+	 .rules = "{\"unordered\":[\"\"]}",
+	 .field = "json:/2/id=4711|1812|9431"},
 	{.name = "numbers of the same value",
 	 .texts = {"[1.0,100,1e-2]", "[1.0,100,1e-2]", "[1,1E2,0.010]"},
 	 .plain = true},
@@ -517,6 +557,116 @@ static void test_encoders(void **state)
 	free(f);
 }
 
+struct shuffled {
+	char text[20000];
+	size_t len;
+};
+
+static void add(struct shuffled *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	s->len += (size_t)vsnprintf(s->text + s->len, sizeof(s->text) - s->len, fmt, args);
+	va_end(args);
+}
+
+/* A list in an order of its own, with names that all have, and ids, numbers and choices that nobody else has. */
+static void shuffle(struct shuffled *s, uint64_t *seed, unsigned items, unsigned changed, bool chance)
+{
+	unsigned order[64];
+
+	s->len = 0;
+	for (unsigned i = 0; i < items; i++)
+		order[i] = i;
+	for (unsigned i = items; i-- > 1;) {
+		unsigned k = fakebody_random(seed) % (i + 1), kept = order[i];
+
+		order[i] = order[k];
+		order[k] = kept;
+	}
+	for (unsigned i = 0; i < items; i++)
+		add(s,
+		    "%s{\"flag\":%s,\"id\":\"%08x\",\"kind\":\"k%u\",\"n\":%u,\"name\":\"item "
+		    "%s%u\",\"of\":[{\"v\":%u}]}",
+		    i ? "," : "{\"t\":[", !chance || fakebody_random(seed) % 2 ? "true" : "false",
+		    fakebody_random(seed), order[i] % 3, chance ? 10 + fakebody_random(seed) % 90 : 7,
+		    order[i] == changed ? "<b>" : "i", order[i], 100000000 + fakebody_random(seed) % 900000000);
+	add(s, "]}");
+}
+
+/* However they are shuffled, and whatever was noise before, what belongs together is found. */
+static void test_shuffled(void **state)
+{
+	static const char *const known[] = {NULL, "json:/t/0/id", "json:/t/0/flag", "json:/t/0/name", "*"};
+	static struct shuffled lists[3];
+	struct fakebody *f = calloc(1, sizeof(*f));
+	struct rules *rules = fakerules("{\"unordered\":[\"/t\"]}");
+	uint64_t seed = 4711;
+
+	(void)state;
+	for (unsigned round = 0; round < 400; round++) {
+		unsigned items = 2 + round % 40, changed = round % 3 == 0 ? fakebody_random(&seed) % items : 64;
+		const char *before = known[round % 5];
+		/* What may agree by chance is let pass where it is known. */
+		bool chance = before && *before == '*';
+
+		for (unsigned i = 0; i < 3; i++) {
+			shuffle(&lists[i], &seed, items, i == 2 ? changed : 64, chance);
+			f->in[i] = (struct slice){(const uint8_t *)lists[i].text, lists[i].len};
+		}
+		begin(f, 3, true);
+		f->budget = (struct noise_budget){.run = 1 << 20, .share = 100};
+		f->conf.rules = rules;
+		f->known = before;
+		fakebody_play(f, 1, 0);
+		if ((changed == 64) != fakebody_agrees(f) || (changed != 64 && !strstr(f->finding.where, "/name")))
+			fail_msg("%u: %s: %s\n%s\n%s\n%s", round, f->finding.where, f->finding.why, lists[0].text,
+				 lists[1].text, lists[2].text);
+	}
+	rddr_rules_free(&rules);
+	free(f);
+}
+
+/* Many items, in another order at each, with nothing but noise but for one field; and with nothing else at all. */
+static void test_many_unordered(void **state)
+{
+	enum { ITEMS = 50000, ROOM = ITEMS * 40 };
+	struct fakebody *f = calloc(1, sizeof(*f));
+	struct rules *rules = fakerules("{\"unordered\":[\"\"]}");
+	char *text[3];
+
+	(void)state;
+	for (unsigned named = 0; named < 2; named++) {
+		for (unsigned i = 0; i < 3; i++) {
+			size_t at = 0;
+
+			text[i] = malloc(ROOM);
+			for (unsigned k = 0; k < ITEMS; k++) {
+				unsigned turn = k * (7919 + 2 * i) % ITEMS;
+
+				at += (size_t)snprintf(text[i] + at, ROOM - at, "%c{\"id\":%u", k ? ',' : '[',
+						       100000 + 3 * k + i);
+				at += (size_t)snprintf(text[i] + at, ROOM - at, named ? ",\"n\":\"n%u\"}" : "}", turn);
+			}
+			text[i][at++] = ']';
+			f->in[i] = (struct slice){(const uint8_t *)text[i], at};
+		}
+		begin(f, 3, true);
+		f->budget = (struct noise_budget){.run = 1 << 20, .share = 100};
+		f->conf.limit = ROOM;
+		f->conf.rules = rules;
+		fakebody_play(f, 1, 0);
+		if (!fakebody_agrees(f))
+			fail_msg("%s: %s", f->finding.where, f->finding.why);
+		assert_int_equal(f->noises, ITEMS);
+		for (unsigned i = 0; i < 3; i++)
+			free(text[i]);
+	}
+	rddr_rules_free(&rules);
+	free(f);
+}
+
 static void test_absent(void **state)
 {
 	struct fakebody *f = calloc(1, sizeof(*f));
@@ -728,6 +878,8 @@ int main(void)
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_shuffled),
+		cmocka_unit_test(test_many_unordered),
 		cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_space),
 		cmocka_unit_test(test_invalid),

@@ -136,6 +136,57 @@ static void cut_or_broken_is_seen(void **state)
 	}
 }
 
+static void members_of_gzip_are_one_body(void **state)
+{
+	static const size_t lengths[] = {0, 3000, 1, 0, 5000};
+	static uint8_t coded[40000], out[20000];
+	size_t len = 0, all = 0, ends[5];
+	bool ended;
+
+	(void)state;
+	fill();
+	for (size_t l = 0; l < sizeof(lengths) / sizeof(lengths[0]); l++) {
+		len += code(CODING_GZIP, plain + all, lengths[l], coded + len, sizeof(coded) - len);
+		all += lengths[l];
+		ends[l] = len;
+	}
+	for (size_t piece = 1; piece < 2000; piece = piece * 3 + 1) {
+		assert_int_equal(take_off(CODING_GZIP, 100, coded, len, piece, 7, out, &ended), all);
+		assert_true(ended);
+		assert_memory_equal(out, plain, all);
+		/* One that is begun has to end. */
+		for (size_t l = 0; l + 1 < sizeof(ends) / sizeof(ends[0]); l++) {
+			assert_true(take_off(CODING_GZIP, 100, coded, ends[l] + 1, piece, 4096, out, &ended) >= 0);
+			assert_false(ended);
+		}
+		assert_true(take_off(CODING_GZIP, 100, coded, len - 1, piece, 4096, out, &ended) >= 0);
+		assert_false(ended);
+	}
+	/* What begins like one and is none, and what follows another coding. */
+	coded[ends[1] + 1] = 'x';
+	assert_int_equal(take_off(CODING_GZIP, 100, coded, len, SIZE_MAX, 4096, out, &ended), -EINVAL);
+	coded[ends[1]] = 0;
+	assert_int_equal(take_off(CODING_GZIP, 100, coded, len, SIZE_MAX, 4096, out, &ended), -EINVAL);
+	len = code(CODING_DEFLATE, plain, 3000, coded, sizeof(coded));
+	coded[len] = 0x1f;
+	assert_int_equal(take_off(CODING_DEFLATE, 100, coded, len + 1, SIZE_MAX, 4096, out, &ended), -EINVAL);
+}
+
+static void nothing_is_an_empty_body(void **state)
+{
+	static const enum coding codings[] = {CODING_GZIP, CODING_DEFLATE, CODING_BROTLI};
+	uint8_t out[16], first[] = {0x1f, 0x78, 0x21};
+	bool ended;
+
+	(void)state;
+	for (size_t w = 0; w < sizeof(codings) / sizeof(codings[0]); w++) {
+		assert_int_equal(take_off(codings[w], 100, NULL, 0, 1, sizeof(out), out, &ended), 0);
+		assert_true(ended);
+		assert_int_equal(take_off(codings[w], 100, &first[w], 1, 1, sizeof(out), out, &ended), 0);
+		assert_false(ended);
+	}
+}
+
 static void bombs_are_stopped(void **state)
 {
 	static const enum coding codings[] = {CODING_GZIP, CODING_DEFLATE, CODING_BROTLI};
@@ -149,6 +200,14 @@ static void bombs_are_stopped(void **state)
 		assert_int_equal(take_off(codings[w], 100, coded, len, SIZE_MAX, 16384, out, &ended), -E2BIG);
 		assert_int_equal(take_off(codings[w], 10000000, coded, len, SIZE_MAX, 16384, out, &ended),
 				 sizeof(zeros));
+		/* Nor does it help to send it as many, each of them small. */
+		if (codings[w] == CODING_GZIP) {
+			size_t one = code(CODING_GZIP, zeros, 60000, coded, sizeof(coded)), all = one;
+
+			for (; all + one <= sizeof(coded); all += one)
+				memcpy(coded + all, coded, one);
+			assert_int_equal(take_off(CODING_GZIP, 100, coded, all, SIZE_MAX, 16384, out, &ended), -E2BIG);
+		}
 		/* Small ones are none. */
 		len = code((int)codings[w], zeros, RDDR_ENCODING_FLOOR, coded, sizeof(coded));
 		assert_int_equal(take_off(codings[w], 10, coded, len, SIZE_MAX, 16384, out, &ended),
@@ -179,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_coded_comes_back),
 		cmocka_unit_test(cut_or_broken_is_seen),
+		cmocka_unit_test(members_of_gzip_are_one_body),
+		cmocka_unit_test(nothing_is_an_empty_body),
 		cmocka_unit_test(bombs_are_stopped),
 		cmocka_unit_test(names_are_known),
 	};

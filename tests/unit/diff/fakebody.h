@@ -57,7 +57,7 @@ static inline void fakebody_write(struct fakebody *f, const char *field, const s
 	char *out = f->fields[(f->noises + f->declareds) % 16];
 	size_t at = (size_t)snprintf(out, 300, "%s=", field);
 
-	for (unsigned i = 0; i < n && at < 299; i++)
+	for (unsigned i = 0; values && i < n && at < 299; i++)
 		at += (size_t)snprintf(out + at, 300 - at, "%s%.*s", i ? "|" : "", (int)values[i].len,
 				       values[i].len ? (const char *)values[i].data : "");
 }
@@ -79,6 +79,13 @@ static inline bool fakebody_was_noise(void *ctx, const char *field)
 	return f->known && (strcmp(f->known, "*") == 0 || strcmp(f->known, field) == 0);
 }
 
+static inline bool fakebody_knows_noise(void *ctx, const char *field)
+{
+	const struct fakebody *f = ctx;
+
+	return f->known && (strcmp(f->known, "*") == 0 || strcmp(f->known, field) == 0);
+}
+
 static inline void fakebody_declared(void *ctx, const struct field_rule *rule, const char *field,
 				     const struct slice values[], unsigned n)
 {
@@ -93,6 +100,7 @@ static const struct body_host fakebody_host = {
 	.charge_noise = fakebody_charge,
 	.noise = fakebody_noise,
 	.was_noise = fakebody_was_noise,
+	.knows_noise = fakebody_knows_noise,
 	.declared = fakebody_declared,
 };
 

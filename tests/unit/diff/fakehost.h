@@ -317,7 +317,8 @@ static inline int fake_create(struct rddr_session *s, const struct rddr_diff_plu
 	s->n = args->instances;
 	args->size = sizeof(*args);
 	args->service = "test";
-	args->limit = 1 << 20;
+	if (!args->limit)
+		args->limit = 1 << 20;
 	args->host = &fake_host;
 	args->session = s;
 	args->noise_run = s->budget.run;

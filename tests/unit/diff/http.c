@@ -3,14 +3,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "fakehost.h"
 #include "http_session.h"
 
-#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-#define OK  "HTTP/1.1 200 OK\r\n"
+#define UPLOAD "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+#define WAITS  "Expect: 100-continue\r\n"
+#define LEAVE  "HTTP/1.1 100 Continue\r\n\r\n"
+#define GET    "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OK     "HTTP/1.1 200 OK\r\n"
 
 #define DATE   "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 #define DATE_2 "Date: Mon, 07 Nov 1994 08:49:38 GMT\r\n"
@@ -58,6 +63,8 @@ static const struct exchange_example examples[] = {
 	{"cookies in any order", GET, OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: b=2; Path=/\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n",
 	 OK "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n", NULL, NULL, false, false},
+	{"nothing, coded", GET, OK "Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL,
+	 OK "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL, NULL, false, false},
 	{"an ignored header goes out once", GET, OK DATE DATE_2 "Content-Length: 0\r\n\r\n",
 	 OK DATE_2 DATE "Content-Length: 0\r\n\r\n", OK DATE "Content-Length: 0\r\n\r\n", NULL, NULL, false, false},
 	{"an ignored header that one has not does not go out", GET,
@@ -291,10 +298,160 @@ static void bad_chunks_reach_nobody(void **state)
 		struct rddr_session s;
 		char text[256];
 
-		snprintf(text, sizeof(text), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%s",
-			 bad[i]);
+		snprintf(text, sizeof(text), UPLOAD "\r\n%s", bad[i]);
 		assert_false(fake_modify(ask(&s, text)));
 		assert_int_equal(s.out[0].len, 0);
+		fake_end(&s);
+		/* Nor do they when the client could have waited for leave to send them, */
+		snprintf(text, sizeof(text), UPLOAD WAITS "\r\n%s", bad[i]);
+		assert_false(fake_modify(ask(&s, text)));
+		assert_int_equal(s.out[0].len, 0);
+		assert_int_equal(s.out[FAKE_LONE].len, 0);
+		fake_end(&s);
+		/* and when it did. */
+		assert_int_equal(fake_begin(&s, &rddr_diff_plugin, 2, false, "{}"), 0);
+		fake_set(&s.in[FAKE_LONE], text, strlen(text), RDDR_END_OPEN);
+		fake_show(&s.in[FAKE_LONE], strlen(UPLOAD WAITS "\r\n"));
+		assert_true(fake_modify(&s));
+		heard(&s, FAKE_LONE, LEAVE);
+		fake_show(&s.in[FAKE_LONE], SIZE_MAX);
+		assert_false(fake_modify(&s));
+		assert_int_equal(s.out[0].len, 0);
+		fake_end(&s);
+	}
+}
+
+/* Leave that the client got is given once, and not asked for again. */
+static void chunks_that_wait_for_leave_are_awaited(void **state)
+{
+	static const char answer[] = "HTTP/1.1 100 C\r\n\r\n" OK "Content-Length: 0\r\n\r\n";
+	static const char text[] = UPLOAD WAITS "\r\n5\r\nhello\r\n0\r\n\r\n";
+	struct rddr_session s;
+
+	(void)state;
+	assert_int_equal(fake_begin(&s, &rddr_diff_plugin, 2, false, "{}"), 0);
+	fake_set(&s.in[FAKE_LONE], text, sizeof(text) - 1, RDDR_END_OPEN);
+	while (s.in[FAKE_LONE].shown < sizeof(text) - 1) {
+		assert_int_equal(s.out[0].len, 0);
+		fake_show(&s.in[FAKE_LONE], 1);
+		assert_true(fake_modify(&s));
+	}
+	heard(&s, 0, UPLOAD "\r\n5\r\nhello\r\n0\r\n\r\n");
+	heard(&s, FAKE_LONE, LEAVE);
+	for (unsigned i = 0; i < 2; i++)
+		fake_set(&s.in[i], answer, sizeof(answer) - 1, RDDR_END_OPEN);
+	assert_true(fake_diff_whole(&s));
+	heard(&s, FAKE_LONE, LEAVE OK "Content-Length: 0\r\n\r\n");
+	fake_end(&s);
+}
+
+/* What the host can show at once bounds how far chunks are checked ahead. */
+static void chunks_pass_within_a_small_buffer(void **state)
+{
+	enum { LIMIT = 4096, SIZE = 20000 };
+	struct rddr_diff_create args = {.direction = RDDR_INCOMING, .instances = 2, .limit = LIMIT};
+	char *text = malloc(SIZE + 200);
+	struct rddr_session s = {0};
+	struct fake_stream *in = &s.in[FAKE_LONE];
+	size_t len;
+
+	(void)state;
+	assert_non_null(text);
+	len = (size_t)sprintf(text, UPLOAD "\r\n%x\r\n%0*d\r\n0\r\n\r\n", SIZE, SIZE, 0);
+	assert_int_equal(fake_create(&s, &rddr_diff_plugin, "{}", &args), 0);
+	fake_set(in, text, len, RDDR_END_OPEN);
+	while (in->consumed < len) {
+		size_t before = in->consumed;
+
+		fake_show(in, LIMIT - (in->shown - in->consumed));
+		assert_true(fake_modify(&s));
+		if (in->consumed == before)
+			fail_msg("stuck at %zu of %zu", before, len);
+	}
+	assert_int_equal(s.out[1].len, len);
+	assert_memory_equal(s.out[1].data, text, len);
+	fake_end(&s);
+	free(text);
+}
+
+static double seconds(void)
+{
+	return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* A long head, and a body that comes byte by byte: far less work than to read the head each time. */
+static void a_head_is_not_read_again_with_each_byte_of_its_body(void **state)
+{
+	enum { HEAD = 30000, SIZE = 40000, AGAIN = 1000 };
+	char *text = malloc(HEAD + SIZE + 300);
+	struct http_head *head = malloc(sizeof(*head));
+	struct rddr_session s;
+	double began, reading;
+	size_t len;
+	const char *why;
+
+	(void)state;
+	assert_true(text && head);
+	len = (size_t)sprintf(text, UPLOAD "X: %0*d\r\n\r\n", HEAD, 0);
+	began = seconds();
+	for (unsigned i = 0; i < AGAIN; i++)
+		assert_int_equal(rddr_http_read_request((struct slice){(const uint8_t *)text, len}, head, &why), 0);
+	reading = seconds() - began;
+	len += (size_t)sprintf(text + len, "%x\r\n%0*d\r\n0\r\n\r\n", SIZE, SIZE, 0);
+	assert_int_equal(fake_begin(&s, &rddr_diff_plugin, 2, false, "{}"), 0);
+	fake_set(&s.in[FAKE_LONE], text, len, RDDR_END_OPEN);
+	fake_show(&s.in[FAKE_LONE], HEAD);
+	began = seconds();
+	while (s.in[FAKE_LONE].shown < len) {
+		fake_show(&s.in[FAKE_LONE], 1);
+		assert_true(fake_modify(&s));
+	}
+	if (seconds() - began > reading / AGAIN * SIZE / 4)
+		fail_msg("%.3f s, where %d heads are read in %.3f", seconds() - began, AGAIN, reading);
+	assert_int_equal(s.out[1].len, len);
+	assert_memory_equal(s.out[1].data, text, len);
+	fake_end(&s);
+	free(head);
+	free(text);
+}
+
+static void denials_are_json_for_who_accepts_it(void **state)
+{
+	static const struct {
+		const char *accept; /* headers */
+		bool json;
+	} cases[] = {
+		{"", false},
+		{"Accept: application/json\r\n", true},
+		{"Accept: text/json\r\n", true},
+		{"Accept: text/html, Application/JSON;q=0.5\r\n", true},
+		{"Accept: text/html\r\nX: y\r\nAccept: application/json\r\n", true},
+		{"Accept: application/vnd.api+json\r\n", true},
+		{"Accept: application/problem+json; q=0.9, */*\r\n", true},
+		{"Accept: a/b;c=\"\\\",\";q=1, text/json\r\n", true},
+		{"Accept: application/json;a=\";q=0\"\r\n", true},
+		{"Accept: application/json;q=0.001\r\n", true},
+		{"Accept: application/json;q=0\r\n", false},
+		{"Accept: application/json ; a=b ; Q=0.000, text/html\r\n", false},
+		{"Accept: a/b;c=\", application/json,\"\r\n", false},
+		{"Accept: a/b;c=\", application/json\\\r\n", false},
+		{"Accept: */*, application/*\r\n", false},
+		{"Accept: application/jsonl, application/json+xml, +json5\r\n", false},
+		{"X: application/json\r\nAccept: , ,\r\n", false},
+	};
+	const struct rddr_denial denial = {
+		.size = sizeof(denial), .reason = RDDR_DENIED_DIVERGENCE, .reference = "r-1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rddr_session s;
+		char text[256];
+
+		snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].accept);
+		assert_true(fake_modify(ask(&s, text)));
+		s.plugin->render_denial(s.state, &denial);
+		if (!memmem(s.out[FAKE_LONE].data, s.out[FAKE_LONE].len, "application/json", 16) == cases[i].json)
+			fail_msg("%s", cases[i].accept);
 		fake_end(&s);
 	}
 }
@@ -343,6 +500,10 @@ int main(void)
 		cmocka_unit_test(websockets_are_opened_without_extensions_and_become_bytes),
 		cmocka_unit_test(the_next_request_waits_for_the_answer),
 		cmocka_unit_test(bad_chunks_reach_nobody),
+		cmocka_unit_test(chunks_that_wait_for_leave_are_awaited),
+		cmocka_unit_test(chunks_pass_within_a_small_buffer),
+		cmocka_unit_test(a_head_is_not_read_again_with_each_byte_of_its_body),
+		cmocka_unit_test(denials_are_json_for_who_accepts_it),
 		cmocka_unit_test(denials_fit_where_the_answer_stands),
 		cmocka_unit_test(wrong_parameters_are_named),
 	};
