@@ -308,11 +308,21 @@ static __always_inline int is_passed(struct __sk_buff *skb, const struct rddr_fl
 	return v && v->kind == RDDR_FLOW_PASSED && socket_state(skb, flow) != BPF_TCP_SYN_SENT;
 }
 
+/* Whether it goes to a client whose SYN was steered: there only we speak, and never a server. */
+static __always_inline int is_to_steered(const struct rddr_flow *flow)
+{
+	const struct rddr_decision *v;
+	struct rddr_flow reverse;
+
+	flow_reverse(flow, &reverse);
+	v = bpf_map_lookup_elem(&diverted, &reverse);
+	return v && v->kind == RDDR_FLOW_STEERED;
+}
+
 /* A SYN-ACK: the answer to a connect, of this host or of somebody else. */
 static __always_inline enum action decide_answer(struct __sk_buff *skb, const struct packet *p, struct rddr_control *c)
 {
 	struct rddr_decision *v = bpf_map_lookup_elem(&diverted, &p->flow);
-	struct rddr_flow reverse;
 	int state;
 
 	if (is_passed(skb, &p->flow, v)) {
@@ -326,10 +336,8 @@ static __always_inline enum action decide_answer(struct __sk_buff *skb, const st
 		count(RDDR_COUNTER_divert_socket_marked);
 		return MARK;
 	}
-	/* No connect of ours. A client's whose SYN was steered never gets a server's own answer. */
-	flow_reverse(&p->flow, &reverse);
-	v = bpf_map_lookup_elem(&diverted, &reverse);
-	if (v && v->kind == RDDR_FLOW_STEERED) {
+	/* No connect of ours. */
+	if (is_to_steered(&p->flow)) {
 		count(RDDR_COUNTER_divert_diverted_dropped);
 		return DROP;
 	}
@@ -362,6 +370,10 @@ static __always_inline enum action decide_rest(struct __sk_buff *skb, const stru
 		return action;
 	}
 	state = socket_state(skb, &p->flow);
+	if (state < 0 && is_to_steered(&p->flow)) {
+		count(RDDR_COUNTER_divert_diverted_dropped);
+		return DROP;
+	}
 	if (state < 0)
 		return decide_unknown(skb, &p->flow, c);
 	/*
@@ -436,6 +448,8 @@ static __always_inline enum action decide(struct __sk_buff *skb, struct rddr_con
 		packet_ipv4(skb, &p);
 	else if (protocol == bpf_htons(ETH_P_IPV6))
 		packet_ipv6(skb, &p);
+	else if (protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD))
+		p.kind = PACKET_TAGGED;
 
 	switch (p.kind) {
 	case PACKET_TCP:
@@ -451,6 +465,16 @@ static __always_inline enum action decide(struct __sk_buff *skb, struct rddr_con
 	case PACKET_MALFORMED:
 		if (!address_steered(&p.flow, skb->ifindex, c->classes))
 			return PASS;
+		count(RDDR_COUNTER_divert_malformed_dropped);
+		return DROP;
+	case PACKET_HIDDEN:
+		/* It may also be a server's answer to a forged address. */
+		if (!address_steered(&p.flow, skb->ifindex, c->classes) && is_local(skb, &p.flow))
+			return PASS;
+		count(RDDR_COUNTER_divert_malformed_dropped);
+		return DROP;
+	case PACKET_TAGGED:
+		/* The kernel takes any number of tags off that only have a priority. */
 		count(RDDR_COUNTER_divert_malformed_dropped);
 		return DROP;
 	default:

@@ -18,9 +18,9 @@
 
 #include "shared.h"
 
-#define TAGS_MAX       2
+#define TAGS_MAX       4 /* in the frame, besides one that was taken out */
 #define EXTENSIONS_MAX 8
-#define PULL_MAX       256 /* bytes: more than any header that is looked at lies within, in all but odd packets */
+#define PULL_MAX       128 /* bytes, more than are asked for: a link's header, and what is asked for next */
 
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
@@ -33,6 +33,8 @@ enum packet_kind {
 	PACKET_ICMP,	  /* an ICMP or ICMPv6 error */
 	PACKET_FRAGMENT,  /* of TCP, or of what may be TCP */
 	PACKET_MALFORMED, /* of TCP, or of what may be TCP */
+	PACKET_HIDDEN,	  /* behind more IPv6 headers than are walked over; to whom is known */
+	PACKET_TAGGED,	  /* behind more tags than are walked over */
 };
 
 struct packet {
@@ -70,7 +72,8 @@ static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, 
 
 	if (bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET) == 0)
 		return 0;
-	pull = skb->len < PULL_MAX ? skb->len : PULL_MAX;
+	pull = offset + len + PULL_MAX;
+	pull = skb->len < pull ? skb->len : pull;
 	if (bpf_skb_pull_data(skb, pull))
 		return -1;
 	return bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET);
@@ -240,7 +243,7 @@ static __always_inline void packet_ipv6(struct __sk_buff *skb, struct packet *p)
 	w.offset = p->offset + sizeof(ip);
 	w.next = ip.next;
 	if (walk_extensions(skb, &w)) {
-		p->kind = w.fragment == FRAGMENT_FIRST ? PACKET_FRAGMENT : PACKET_MALFORMED;
+		p->kind = w.fragment == FRAGMENT_FIRST ? PACKET_FRAGMENT : PACKET_HIDDEN;
 		p->first = w.fragment == FRAGMENT_FIRST;
 		return;
 	}

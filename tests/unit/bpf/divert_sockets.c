@@ -238,6 +238,50 @@ static void first_fragments_that_hide_their_ports_are_dropped(void **state)
 	}
 }
 
+/* The same of packets that are whole: what lies behind too many headers may be a server's answer to a forged address.
+ */
+static void packets_that_hide_what_they_are_are_dropped(void **state)
+{
+	static const uint8_t headers[] = {60, 43, 60, 51, 60, 60, 60, 60, 60};
+	struct spec hidden = between(hosts[1].server, 80, hosts[1].client, 5000, SYN | ACK), own;
+	uint64_t dropped = counter("divert_malformed_dropped");
+
+	(void)state;
+	memcpy(hidden.extensions, headers, sizeof(headers));
+	own = hidden;
+	own.to = hosts[1].own;
+	assert_int_equal(run(&hidden), DROP);
+	assert_int_equal(counter("divert_malformed_dropped"), dropped + 1);
+	assert_int_equal(run(&own), PASS);
+	hidden.extensions[8] = 0;
+	assert_int_equal(run(&hidden), PASS);
+}
+
+/* Where a client's SYN was steered only we speak: nothing that a server says there by itself goes on to the client. */
+static void a_server_says_nothing_into_a_steered_flow(void **state)
+{
+	static const uint8_t flags[] = {ACK, ACK | 0x08, RST, RST | ACK, FIN | ACK, SYN | ACK};
+
+	(void)state;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct spec syn = between(hosts[v6].client, 5000, hosts[v6].server, 80, SYN);
+		struct rddr_flow flow = flow_of_spec(&syn);
+
+		for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+			struct spec said = between(hosts[v6].server, 80, hosts[v6].client, 5000, flags[i]);
+			struct spec other = between(hosts[v6].server, 80, hosts[v6].client, 5001, flags[i]);
+
+			remember(&flow, RDDR_FLOW_STEERED, 0);
+			assert_int_equal(run(&said), DROP);
+			assert_int_equal(run(&other), PASS);
+			/* While the daemon was down it was let pass. */
+			remember(&flow, RDDR_FLOW_PASSED, 0);
+			assert_int_equal(run(&said), PASS);
+			forget_all();
+		}
+	}
+}
+
 static void a_listening_socket_is_nobodys(void **state)
 {
 	int fd = listener_new("10.0.1.1", 7001);
@@ -401,6 +445,8 @@ int main(void)
 		TEST(first_fragments_of_answers_to_forged_connects_are_dropped),
 		TEST(first_fragments_of_answers_are_known_behind_extension_headers),
 		TEST(first_fragments_that_hide_their_ports_are_dropped),
+		TEST(packets_that_hide_what_they_are_are_dropped),
+		TEST(a_server_says_nothing_into_a_steered_flow),
 		TEST(a_listening_socket_is_nobodys),
 		TEST(established_sockets_are_found_and_their_flows_remembered_again),
 		TEST(time_wait_is_ours_but_for_a_new_connection),

@@ -25,7 +25,7 @@ struct spec {
 	uint16_t source_port, destination_port;
 	uint8_t flags;
 	uint8_t protocol;		 /* 0: TCP */
-	uint16_t tags[4];		 /* EtherTypes of tags, outermost first; 0 ends */
+	uint16_t tags[6];		 /* EtherTypes of tags, outermost first; 0 ends */
 	uint16_t ethertype;		 /* 0: by the addresses */
 	bool for_others;		 /* another host's MAC address */
 	uint8_t options;		 /* IPv4: words of options */
@@ -174,7 +174,7 @@ static inline void frame_of(struct frame *f, const struct spec *s)
 	else
 		put_zeros(f, 6);
 	put_zeros(f, 6);
-	while (n < 4 && s->tags[n])
+	while (n < 6 && s->tags[n])
 		n++;
 	for (unsigned i = 0; i < n; i++) {
 		put16(f, s->tags[i]);
