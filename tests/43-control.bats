@@ -69,6 +69,50 @@ say_to_control() { printf '%b' "$1" | timeout "$((60 * RDDR_PATIENCE))" socat -t
 	[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
 }
 
+# loaded N: until the daemon has had N sessions.
+loaded() { (($(counter shop sessions) > $1)); }
+
+@test "a second daemon takes no connection of the first one's, at the same address" {
+	shop_up
+	spawn load c wrk -t 1 -c 16 -d 4s -H "Connection: close" "$SHOP/"
+	wait_for "load" 20 loaded 100
+	rddrd_args "$RDDR_TMP/rddr.yaml"
+	for _ in 1 2 3 4 5; do
+		run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+		[[ $output == *"another daemon answers there"*"--takeover"* ]]
+	done
+	wait_for "the end of the load" 40 gone "$(pid_of load)"
+	run log_of load
+	echo "$output"
+	[[ $output == *"requests in"* && $output != *"Non-2xx"* ]]
+	[[ ! $output =~ Socket\ errors:\ connect\ [1-9] && ! $output =~ read\ [1-9] && ! $output =~ timeout\ [1-9] ]]
+	[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
+	agreed
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+@test "of daemons that start at the same time one serves, and the others say so" {
+	local i
+	shop_up
+	stop rddrd
+	rddrd_args "$RDDR_TMP/rddr.yaml"
+	for i in 1 2 3 4 5 6; do
+		spawn "racer$i" g "${RDDRD[@]}"
+	done
+	one_left() { (($(racers) == 1)); }
+	racers() {
+		local n=0 i
+		for i in 1 2 3 4 5 6; do
+			! alive "racer$i" || n=$((n + 1))
+		done
+		echo "$n"
+	}
+	wait_for "one to be left" 60 one_left
+	wait_for "an answer" 60 ctl status
+	(($(cat "$RDDR_TMP"/racer*.log | grep -c "another daemon answers there") == 5))
+	agreed
+}
+
 @test "hundreds of sessions are listed whole" {
 	shop_up
 	n=$((300 / RDDR_LOAD_SCALE))

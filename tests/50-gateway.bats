@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The main job: real clients, a real gateway, three real nginx servers that believe they talk to the client; what differs is stopped.
 
+bats_require_minimum_version 1.5.0
 load lib
 
 # gateway_config [FILE] [SERVICE LINES]: three forged instances behind the address of server 0, v4 and v6, all of its ports.
@@ -320,6 +321,72 @@ no_rules_for() { ! rules_for "$1"; }
 	[[ ! $output =~ Socket\ errors:\ connect\ [1-9] && ! $output =~ read\ [1-9] && ! $output =~ timeout\ [1-9] ]]
 	[[ $(denied) == 0 ]]
 	(($(counter web4 sessions) > 0))
+}
+
+steer_list() { in_ns g "$RDDR_BUILD/rddr-steer" --pin-dir "$RDDR_PIN" list --json; }
+# What the kernel steers by, and to which workers.
+kernel_state() { steer_list | jq -S '[.services, (.workers | map([.worker, .live, .ipv4, .ipv6]))]'; }
+
+# still_served: a new connection of each family reaches the first daemon, at once.
+still_served() {
+	local n4 n6
+	n4=$(counter web4 sessions) n6=$(counter web6 sessions)
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]] &&
+		[[ $(get --max-time 5 "http://[fd00:0:0:2::2]/") == "the page" ]] &&
+		(($(counter web4 sessions) == n4 + 1 && $(counter web6 sessions) == n6 + 1)) &&
+		[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
+}
+
+# another_config: as the one in use, but for the number of workers and the second service, which is left out.
+another_config() { sed -e 's/^workers: .*/workers: 4/' -e '/^  web6:/,$d' "$RDDR_TMP/rddr.yaml" >"$RDDR_TMP/another.yaml"; }
+
+@test "a second daemon without --takeover fails, and the first one's traffic stays its own" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+	echo "$output"
+	[[ $output == *"another daemon answers there"*"--takeover"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+}
+
+@test "a takeover that cannot publish steering fails, and the one before goes on" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml" --takeover
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}" --pin-dir "$RDDR_PIN-nowhere"
+	echo "$output"
+	[[ $output == *"steers connections, and this one cannot"*"$RDDR_PIN-nowhere"*"it goes on"* ]]
+	still_served
+	# Nor without rules of its own: what the first one's tables steer would be nobody's.
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/another.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}" --pin-dir "$RDDR_PIN-nowhere"
+	[[ $output == *"steers connections, and this one cannot"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+}
+
+@test "a takeover that fails when it has published is undone" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml" --takeover
+	# The service manager cannot be told, so the first one is not told to retire.
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- env NOTIFY_SOCKET="$RDDR_TMP/nobody" "${RDDRD[@]}"
+	echo "$output"
+	[[ $output == *"steering published"*"does not retire"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
 }
 
 @test "a service added by a reload is steered, one removed is let pass" {

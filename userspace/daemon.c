@@ -393,29 +393,69 @@ static const char *control_path(const struct daemon *d)
 	return d->options->control ? d->options->control : d->config->control;
 }
 
-static int begin_traffic(struct daemon *d)
+/* The control socket is what says that there is one daemon: whoever has it may touch sockets and tables. */
+static int claim(struct daemon *d)
 {
-	int r = 0;
+	int r = *control_path(d) ? rddr_commands_begin(d, control_path(d)) : 0;
 
-	if (d->options->takeover) {
-		r = rddr_takeover_inherit(d, control_path(d));
-		if (r == -ENOENT || r == -ECONNREFUSED) {
-			log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
-			r = 0;
-		}
-	}
-	if (r == 0)
-		r = rddr_daemon_listen(d);
-	for (unsigned w = 0; r == 0 && w < d->n_workers; w++) {
-		r = rddr_worker_start(d->workers[w]);
+	if (r == -EADDRINUSE)
+		log_error("daemon: the one that answers at %s keeps the traffic; with --takeover this one takes its "
+			  "place",
+			  control_path(d));
+	return r;
+}
+
+static int start_workers(struct daemon *d)
+{
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		int r = rddr_worker_start(d->workers[w]);
 		if (r < 0)
 			return err_r(r, "daemon: worker %u cannot be started", w);
 	}
+	return 0;
+}
+
+/* The other daemon retires when nothing can go wrong any more; else it goes on. steers: it does. */
+static int take_over(struct daemon *d, bool steers)
+{
+	int r = rddr_daemon_listen(d);
+
 	if (r < 0)
 		return r;
+	/* Before the workers accept anything: a connection of theirs would end with this daemon. */
 	upkeep(d);
-	if (d->options->takeover && d->inherited)
+	if (steers && !d->published)
+		r = err_r(
+			-ENOTCONN,
+			"takeover: the daemon at %s steers connections, and this one cannot at pin-dir=%s; it goes on",
+			control_path(d), d->options->pin_dir);
+	if (r == 0)
+		r = start_workers(d);
+	if (r == 0)
 		r = rddr_takeover_retire(control_path(d));
+	if (r < 0)
+		rddr_takeover_give_up(d, control_path(d));
+	return r < 0 ? r : claim(d);
+}
+
+static int begin_traffic(struct daemon *d)
+{
+	bool steers = false;
+	int r = d->options->takeover ? rddr_takeover_inherit(d, control_path(d), &steers) : -ENOENT;
+
+	if (r == 0)
+		return take_over(d, steers);
+	if (r != -ENOENT && r != -ECONNREFUSED)
+		return r;
+	if (d->options->takeover)
+		log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
+	r = claim(d);
+	if (r == 0)
+		r = rddr_daemon_listen(d);
+	if (r == 0)
+		r = start_workers(d);
+	if (r == 0)
+		upkeep(d);
 	return r;
 }
 
@@ -449,11 +489,9 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	if (r == 0)
 		r = begin_workers(d);
 	if (r == 0)
-		r = begin_traffic(d);
-	if (r == 0)
 		r = rddr_checker_new(d->loop, d->config, &d->checker);
-	if (r == 0 && *control_path(d))
-		r = rddr_commands_begin(d, control_path(d));
+	if (r == 0)
+		r = begin_traffic(d);
 	return r;
 }
 

@@ -105,11 +105,13 @@ int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), vo
 
 /* ---- takeover.c ---- */
 
-/* Takes the listening sockets of the daemon that answers at path into d->sockets. 0, -ENOENT (nobody is there) or
- * -errno. */
-int rddr_takeover_inherit(struct daemon *d, const char *path);
+/* Takes the listening sockets of the daemon that answers at path into d->sockets; *steers: connections are steered to
+ * it. 0, -ENOENT or -ECONNREFUSED (nobody is there) or -errno. */
+int rddr_takeover_inherit(struct daemon *d, const char *path, bool *steers);
 /* Tells it that the traffic is ours now. */
 int rddr_takeover_retire(const char *path);
+/* Tells it that it is not, so that it puts its own tables and listeners back. */
+void rddr_takeover_give_up(struct daemon *d, const char *path);
 
 /* ---- commands.c ---- */
 

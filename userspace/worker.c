@@ -138,7 +138,8 @@ static void do_set_steering(void *ctx)
 	struct errand *e = ctx;
 
 	e->worker->steering = e->steering;
-	beat(e->worker);
+	if (!e->worker->gone)
+		beat(e->worker);
 	errand_free(e);
 }
 
@@ -157,8 +158,13 @@ int rddr_worker_call(struct worker *w, loop_fn fn, void *ctx)
 static void do_add_listener(void *ctx)
 {
 	struct errand *e = ctx;
-	int r = rddr_listener_add(e->worker, TAKE_FD(e->fd), e->service);
+	int fd = TAKE_FD(e->fd), r = 0;
 
+	/* One that was never started gets its messages at its end. */
+	if (e->worker->gone)
+		close(fd);
+	else
+		r = rddr_listener_add(e->worker, fd, e->service);
 	if (r < 0)
 		err_r(r, "worker: worker %u cannot listen", e->worker->index);
 	errand_free(e);
