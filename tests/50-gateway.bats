@@ -389,6 +389,41 @@ another_config() { sed -e 's/^workers: .*/workers: 4/' -e '/^  web6:/,$d' "$RDDR
 	still_served
 }
 
+# Each takes two entries of the kernel's table.
+too_many_addresses() {
+	local i
+	sed -e '/^  web6:/,$d' "$RDDR_TMP/rddr.yaml"
+	printf '  many:\n    instances: [ { name: live, chainer: transparent } ]\n    intercept:\n      port: 81\n      address:\n'
+	for ((i = 0; i < 2100; i++)); do
+		echo "        - 10.$((100 + i / 250)).$((i % 250)).1"
+	done
+}
+
+@test "a config with more rules than the kernel's table holds is refused: checked, at the start, and by a reload" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/good.yaml"
+	too_many_addresses >"$RDDR_TMP/many.yaml"
+	run -1 "$RDDR_BUILD/rddrd" --config "$RDDR_TMP/many.yaml" --check
+	[[ $output == *"the service table is full"*4096* ]]
+	cp "$RDDR_TMP/many.yaml" "$RDDR_TMP/rddr.yaml"
+	run -1 ctl reload
+	echo "$output"
+	[[ $output == *"the config in use stays"*"rules do not fit"* ]]
+	grep -q "the service table is full" "$RDDR_TMP/rddrd.log"
+	[[ $(ctl --json status | jq -r '[.generation, .services, .steering.state] | join(" ")') == "1 2 attached" ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+	cp "$RDDR_TMP/good.yaml" "$RDDR_TMP/rddr.yaml"
+	[[ $(ctl --json reload | jq .generation) == 2 ]]
+	stop rddrd
+	rddrd_args "$RDDR_TMP/many.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+	[[ $output == *"the service table is full"* ]]
+}
+
 @test "a service added by a reload is steered, one removed is let pass" {
 	begin
 	start_nginx other --ns s0 --port 8080 --page "the other page"

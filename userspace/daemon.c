@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "resolver.h"
 #include "scribe.h"
 #include "steering.h"
+#include "steering_table.h"
 #include "tables.h"
 #include "transport_tls.h"
 
@@ -119,6 +121,9 @@ int rddr_daemon_bind(struct config *config, const char *plugin_dir)
 	/* It wants to know what the plugins speak. */
 	if (result == 0)
 		result = rddr_tls_bind(config);
+	/* Said now: when it is published, the config is in use. */
+	if (result == 0)
+		result = rddr_steering_table_check(config, if_nametoindex);
 	if (result == 0)
 		rddr_config_advise(config);
 	return result;

@@ -76,8 +76,8 @@ struct daemon {
 	unsigned draining; /* workers that have not drained yet */
 };
 
-/* Checks what only the daemon can (plugins and their params) and fills in the services. 0, or -EINVAL after the
- * messages. */
+/* Checks what only the daemon can (plugins and their params, room in the kernel's table) and fills in the services. 0;
+ * or -EINVAL, -ENOSPC (no room) after the messages. */
 int rddr_daemon_bind(struct config *config, const char *plugin_dir);
 
 /* Starts everything; on failure what was started is ended by rddr_daemon_end. 0 or -errno, logged. */

@@ -86,9 +86,14 @@ static void loaded(void *ctx)
 	struct reload *r = ctx;
 	struct daemon *d = r->daemon;
 
-	if (d->ending)
+	if (d->ending) {
 		finish(r, "the daemon ends");
-	else if (r->error < 0 || rddr_daemon_bind(r->config, d->options->plugin_dir) < 0)
+		return;
+	}
+	int error = r->error < 0 ? r->error : rddr_daemon_bind(r->config, d->options->plugin_dir);
+	if (error == -ENOSPC)
+		finish(r, "its rules do not fit into the kernel's service table (see the log)");
+	else if (error < 0)
 		finish(r, "the file has errors (see the log)");
 	else
 		finish(r, use(d, r));
