@@ -113,6 +113,31 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 	agreed
 }
 
+@test "a reload whose new address is in use is refused, and the old one is served on" {
+	shop_up
+	spawn taken g socat "TCP4-LISTEN:8081,bind=$GATEWAY4,fork" "SYSTEM:echo taken"
+	wait_tcp g "$GATEWAY4" 8081
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/good.yaml"
+	# One that can be had, too, before the one that cannot.
+	sed -e "s/listen: $GATEWAY4:8080/listen: $GATEWAY4:8081/" -e '/^services:/a\  free: { listen: "'"$GATEWAY4"':8082", instances: [ { name: a, chainer: directed, remote: "'"$(server4 0)"':80" } ] }' \
+		"$RDDR_TMP/good.yaml" >"$RDDR_TMP/rddr.yaml"
+	for _ in 1 2; do
+		run -1 ctl reload
+		echo "$output"
+		[[ $output == *"the config in use stays"*"not every service can listen"* ]]
+		grep -q "cannot listen at $GATEWAY4:8081 for shop" "$RDDR_TMP/rddrd.log"
+		[[ $(ctl --json status | jq -r '[.generation, .services] | join(" ")') == "1 1" ]]
+		agreed
+		[[ -z $(in_ns g ss -Hltn sport = :8082) ]]
+	done
+	stop taken
+	run -0 ctl reload
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8081/") == "page of the house" ]]
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8082/") == "page of the house" ]]
+	old_gone() { [[ -z $(in_ns g ss -Hltn sport = :8080) ]]; }
+	wait_for "the old one to go" 20 old_gone
+}
+
 @test "hundreds of sessions are listed whole" {
 	shop_up
 	n=$((300 / RDDR_LOAD_SCALE))

@@ -420,10 +420,17 @@ static int start_workers(struct daemon *d)
 	return 0;
 }
 
+static int begin_to_listen(struct daemon *d)
+{
+	int r = rddr_daemon_sockets_open(d, d->config);
+
+	return r < 0 ? r : rddr_daemon_sockets_use(d);
+}
+
 /* The other daemon retires when nothing can go wrong any more; else it goes on. steers: it does. */
 static int take_over(struct daemon *d, bool steers)
 {
-	int r = rddr_daemon_listen(d);
+	int r = begin_to_listen(d);
 
 	if (r < 0)
 		return r;
@@ -456,7 +463,7 @@ static int begin_traffic(struct daemon *d)
 		log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
 	r = claim(d);
 	if (r == 0)
-		r = rddr_daemon_listen(d);
+		r = begin_to_listen(d);
 	if (r == 0)
 		r = start_workers(d);
 	if (r == 0)

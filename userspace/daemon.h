@@ -59,6 +59,7 @@ struct daemon {
 
 	struct daemon_socket *sockets;
 	size_t n_sockets;
+	size_t n_opened; /* behind those: opened for a config that is not in use yet, no worker's */
 
 	struct steering *steering, *retired; /* retired: until every worker has let go of it */
 	bool published;			     /* the tables hold this config */
@@ -92,10 +93,18 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over);
 /* Runs fn(ctx) on each worker, and then done(d) on the main thread once all have. 0 or -ENOMEM. */
 int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d));
 
-/* Opens listening sockets that the config needs and closes those that it does not; tells the workers. 0 or -errno. */
-int rddr_daemon_listen(struct daemon *d);
 /* Puts the config's tables and the listeners into the kernel, when something is attached. */
 void rddr_daemon_publish(struct daemon *d);
+
+/* ---- daemon_sockets.c ---- */
+
+/* Opens the listening sockets that the config needs and that are not there; all of them, or none: 0 or -errno,
+ * logged. */
+int rddr_daemon_sockets_open(struct daemon *d, const struct config *config);
+/* Gives the workers those that were opened, and closes those that the config in use does not need. 0 or -errno. */
+int rddr_daemon_sockets_use(struct daemon *d);
+/* Closes those that were opened. */
+void rddr_daemon_sockets_discard(struct daemon *d);
 
 /* ---- reload.c ---- */
 

@@ -58,9 +58,13 @@ static const char *use(struct daemon *d, struct reload *r)
 		log_warning("reload: workers stays %u; a restart, or --takeover, changes it", d->n_workers);
 		r->config->workers = d->config->workers;
 	}
-	int error = rddr_evidence_reopen(&r->config->evidence);
-	if (error < 0)
+	/* What can be refused comes before anything changes. */
+	if (rddr_daemon_sockets_open(d, r->config) < 0)
+		return "not every service can listen (see the log)";
+	if (rddr_evidence_reopen(&r->config->evidence) < 0) {
+		rddr_daemon_sockets_discard(d);
 		return "the evidence file cannot be opened (see the log)";
+	}
 
 	r->config->generation = d->config->generation + 1;
 	rddr_config_put(&d->config);
@@ -72,8 +76,8 @@ static const char *use(struct daemon *d, struct reload *r)
 			return "out of memory";
 	}
 	check_hosts(d);
-	if (rddr_daemon_listen(d) < 0)
-		log_error("reload: not every service listens (see above)");
+	if (rddr_daemon_sockets_use(d) < 0)
+		log_error("reload: not every service listens: out of memory");
 	if (rddr_daemon_barrier(d, publish) < 0)
 		return "out of memory";
 	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path,
