@@ -279,6 +279,21 @@ static void worker_drained(void *ctx)
 		abort();
 }
 
+static void leave_queue(void *ctx)
+{
+	struct worker *w = ctx;
+
+	rddr_admission_drain(w->admission, w);
+}
+
+/* No worker listens any more: SYNs that are let go now get to the other daemon, and not to a worker of this one that
+ * is to drain next. */
+static void all_drain(struct daemon *d)
+{
+	if (d->workers[0] && rddr_worker_call(d->workers[0], leave_queue, d->workers[0]) < 0)
+		log_error("daemon: held SYNs stay held until the end: out of memory");
+}
+
 void rddr_daemon_drain(struct daemon *d, bool hand_over)
 {
 	if (d->ending) {
@@ -299,6 +314,8 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 		if (rddr_worker_drain(d->workers[w], d->config->drain, worker_drained, d) < 0)
 			d->draining--;
 	}
+	if (rddr_daemon_barrier(d, all_drain) < 0)
+		all_drain(d);
 	for (size_t i = 0; i < d->n_sockets; i++)
 		free(d->sockets[i].service);
 	d->n_sockets = 0;

@@ -259,7 +259,6 @@ static void do_drain(void *ctx)
 	log_debug("worker: worker %u accepts no more, and has %llu sessions", w->index,
 		  (unsigned long long)w->n_sessions);
 	rddr_gather_drain(w);
-	rddr_admission_drain(w->admission, w);
 	if (w->n_sessions || w->greetings || rddr_gather_is_busy(w))
 		rddr_loop_timer_set(w->loop, &w->drain, rddr_loop_now(w->loop) + e->limit);
 	errand_free(e);
