@@ -389,6 +389,60 @@ another_config() { sed -e 's/^workers: .*/workers: 4/' -e '/^  web6:/,$d' "$RDDR
 	still_served
 }
 
+@test "a daemon that begins without intercept empties the kernel's table, but not that of one that lives" {
+	begin
+	still_served
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/own.yaml"
+	rddrd_args "$RDDR_TMP/own.yaml"
+	# Beside the first one, with a control socket of its own.
+	local before
+	before=$(kernel_state)
+	spawn beside g "${RDDRD[@]}" --control "$RDDR_TMP/beside.sock"
+	wait_for "the one beside" 20 "$RDDR_BUILD/rddrctl" --control "$RDDR_TMP/beside.sock" status
+	sleep 1 # twice its upkeep
+	[[ $(kernel_state) == "$before" ]]
+	stop beside
+	still_served
+	stop rddrd
+	start_rddrd "$RDDR_TMP/own.yaml"
+	[[ $(steer_list | jq '.services | length') == 0 ]]
+	grep -q "is steered no more" "$RDDR_TMP/rddrd.log"
+	# By the server itself, without anybody in between.
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]]
+	# And the other way: rules by a reload.
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/own.yaml"
+	ctl reload
+	wait_for "steering" 20 steered
+	still_served
+	# One that was killed counts as alive for a while.
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/own.yaml"
+	stop rddrd KILL
+	start_rddrd "$RDDR_TMP/own.yaml"
+	nothing_steered() { [[ $(steer_list | jq '.services | length') == 0 ]]; }
+	wait_for "the table to be emptied" 20 nothing_steered
+}
+
+@test "a takeover by a daemon without intercept empties the table" {
+	begin
+	still_served
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/own.yaml"
+	rddrd_args "$RDDR_TMP/own.yaml" --takeover
+	# First one that fails when it has done so.
+	local before
+	before=$(kernel_state)
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- env NOTIFY_SOCKET="$RDDR_TMP/nobody" "${RDDRD[@]}"
+	[[ $output == *"is steered no more"*"does not retire"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+	spawn second g "${RDDRD[@]}"
+	wait_for "the first to go" 40 bash -c "! kill -0 $(pid_of rddrd)"
+	[[ $(steer_list | jq '.services | length') == 0 ]]
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]]
+}
+
 # Each takes two entries of the kernel's table.
 too_many_addresses() {
 	local i

@@ -28,8 +28,10 @@
 #include "transport_tls.h"
 
 /* How often it is looked whether the programs are attached, or attached anew. */
-#define UPKEEP_MS    500
-#define SCRIBE_BYTES (1u << 20)
+#define UPKEEP_MS 500
+/* For how long after the start tables are emptied; longer than one that was killed counts as alive. */
+#define EMPTY_WITHIN_MS 5000
+#define SCRIBE_BYTES	(1u << 20)
 /* Descriptors that are not sessions': the control's clients, maps, files. */
 #define FDS_ASIDE 192
 
@@ -224,15 +226,45 @@ void rddr_daemon_publish(struct daemon *d)
 		 d->config->n_services, d->config->n_rules, d->n_workers);
 }
 
+/* What an earlier config had steered would still be, to nobody: a daemon that begins without rules takes it out of the
+ * tables, once. Another daemon's that lives is left alone, but for the one that is taken over from. */
+static void empty_tables(struct daemon *d)
+{
+	struct steering *steering = NULL;
+
+	if (d->published || rddr_loop_now(d->loop) - d->started > EMPTY_WITHIN_MS)
+		return;
+	int r = rddr_steering_open(d->options->pin_dir, &steering);
+	/* Who only listens need not be allowed to look. */
+	if (r < 0 && r != -ENOENT && r != -EACCES && r != -EPERM && r != d->steering_error)
+		err_r(r, "daemon: steering at %s cannot be used", d->options->pin_dir);
+	d->steering_error = r;
+	if (r == 0 && (d->inherited || !rddr_steering_live(steering))) {
+		bool steers = rddr_steering_steers(steering);
+
+		r = steers ? rddr_steering_publish_services(steering, d->config) : 0;
+		d->published = r == 0;
+		if (steers && r == 0)
+			log_warning("daemon: no service has a key intercept: what was steered before, by the tables at "
+				    "%s, is steered no more",
+				    d->options->pin_dir);
+	}
+	rddr_steering_close(&steering);
+}
+
 /* Attached, attached anew, detached: whatever happens to the pins, and to interfaces, the daemon follows. */
 static void keep_steering(struct daemon *d)
 {
-	bool current = d->steering && rddr_steering_current(d->steering);
 	struct steering *steering = NULL;
 
-	if (!d->config->n_rules || d->ending || d->retired)
+	if (d->ending || d->retired)
 		return;
-	if (!current) {
+	if (!d->config->n_rules) {
+		if (!d->steering)
+			empty_tables(d);
+		return;
+	}
+	if (!d->steering || !rddr_steering_current(d->steering)) {
 		int r = rddr_steering_open(d->options->pin_dir, &steering);
 
 		if (r < 0 && d->steering) {

@@ -159,7 +159,7 @@ void rddr_takeover_give_up(struct daemon *d, const char *path)
 	json_object *result = NULL;
 
 	/* Nothing of ours is in the kernel. */
-	if (!d->steering)
+	if (!d->steering && !d->published)
 		return;
 	int r = ask(path, "publish", 0, &result, NULL, NULL);
 	if (r < 0)
