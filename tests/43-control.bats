@@ -138,6 +138,33 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 	wait_for "the old one to go" 20 old_gone
 }
 
+generation_is() { [[ $(ctl --json status | jq .generation) == "$1" ]]; }
+
+@test "SIGHUP while the config is being read: it is read once more" {
+	shop_up
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/old.yaml"
+	sed 's/8080/8081/' "$RDDR_TMP/old.yaml" >"$RDDR_TMP/new.yaml"
+	# As long as somebody has the FIFO open for writing, the file does not end.
+	mkfifo "$RDDR_TMP/fifo"
+	exec 7<>"$RDDR_TMP/fifo"
+	mv "$RDDR_TMP/fifo" "$RDDR_TMP/rddr.yaml"
+	signal rddrd HUP
+	wait_for "the reload" 20 grep -q "reload: reads" "$RDDR_TMP/rddrd.log"
+	# The one that reads has the FIFO open.
+	reads() { (($(find "/proc/$(pid_of rddrd)/fd" -lname '*/rddr.yaml' | wc -l) == 1)); }
+	wait_for "the file to be open" 20 reads
+	run -1 ctl reload
+	[[ $output == *"is under way"* ]]
+	mv "$RDDR_TMP/new.yaml" "$RDDR_TMP/rddr.yaml"
+	signal rddrd HUP
+	signal rddrd HUP
+	wait_for "the signal" 20 grep -q "there will be another one" "$RDDR_TMP/rddrd.log"
+	cat "$RDDR_TMP/old.yaml" >&7
+	exec 7>&-
+	wait_for "the second reload" 20 generation_is 3
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8081/") == "page of the house" ]]
+}
+
 @test "hundreds of sessions are listed whole" {
 	shop_up
 	n=$((300 / RDDR_LOAD_SCALE))

@@ -357,13 +357,6 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 
 /* ---- signals ---- */
 
-static void reload_ended(void *ctx, const char *error)
-{
-	(void)ctx;
-	if (error)
-		log_error("daemon: the config in use stays: %s", error);
-}
-
 static void on_signal(void *ctx, unsigned events)
 {
 	struct daemon *d = ctx;
@@ -373,8 +366,7 @@ static void on_signal(void *ctx, unsigned events)
 	if (read(d->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		if (rddr_reload(d, reload_ended, d) < 0)
-			log_warning("daemon: a reload is under way already");
+		rddr_reload_later(d);
 		return;
 	}
 	rddr_daemon_drain(d, false);

@@ -73,6 +73,7 @@ struct daemon {
 
 	bool inherited; /* sockets of a daemon that still runs */
 	bool reloading, ending;
+	bool reload_again; /* asked for while reloading */
 	pthread_t reload;  /* while reloading */
 	unsigned draining; /* workers that have not drained yet */
 };
@@ -111,6 +112,8 @@ void rddr_daemon_sockets_discard(struct daemon *d);
 /* Reads the config again, off the loop; then(ctx, error) comes on the main thread: NULL, or what was wrong. -EBUSY
  * while one is under way. */
 int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), void *ctx);
+/* The same with the outcome logged; while one is under way, which may have read an older file, once more after it. */
+void rddr_reload_later(struct daemon *d);
 
 /* ---- takeover.c ---- */
 

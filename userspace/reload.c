@@ -28,12 +28,16 @@ struct reload {
 
 static void finish(struct reload *r, const char *error)
 {
-	r->daemon->reloading = false;
-	pthread_join(r->daemon->reload, NULL);
+	struct daemon *d = r->daemon;
+
+	d->reloading = false;
+	pthread_join(d->reload, NULL);
 	r->then(r->ctx, error);
 	rddr_config_put(&r->config);
 	free(r->path);
 	free(r);
+	if (d->reload_again && !d->ending)
+		rddr_reload_later(d);
 }
 
 static void publish(struct daemon *d)
@@ -134,4 +138,23 @@ int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), vo
 	}
 	d->reloading = true;
 	return 0;
+}
+
+static void ended(void *ctx, const char *error)
+{
+	(void)ctx;
+	if (error)
+		log_error("daemon: the config in use stays: %s", error);
+}
+
+void rddr_reload_later(struct daemon *d)
+{
+	d->reload_again = d->reloading;
+	if (d->reloading) {
+		log_info("daemon: a reload is under way; there will be another one after it");
+		return;
+	}
+	int r = rddr_reload(d, ended, d);
+	if (r < 0)
+		err_r(r, "daemon: the config cannot be read again");
 }
