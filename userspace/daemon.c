@@ -260,7 +260,9 @@ static void keep_steering(struct daemon *d)
 	if (d->ending || d->retired)
 		return;
 	if (!d->config->n_rules) {
-		if (!d->steering)
+		if (d->steering)
+			rddr_daemon_publish(d);
+		else
 			empty_tables(d);
 		return;
 	}
