@@ -69,6 +69,102 @@ say_to_control() { printf '%b' "$1" | timeout "$((60 * RDDR_PATIENCE))" socat -t
 	[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
 }
 
+# loaded N: until the daemon has had N sessions.
+loaded() { (($(counter shop sessions) > $1)); }
+
+@test "a second daemon takes no connection of the first one's, at the same address" {
+	shop_up
+	spawn load c wrk -t 1 -c 16 -d 4s -H "Connection: close" "$SHOP/"
+	wait_for "load" 20 loaded 100
+	rddrd_args "$RDDR_TMP/rddr.yaml"
+	for _ in 1 2 3 4 5; do
+		run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+		[[ $output == *"another daemon answers there"*"--takeover"* ]]
+	done
+	wait_for "the end of the load" 40 gone "$(pid_of load)"
+	run log_of load
+	echo "$output"
+	[[ $output == *"requests in"* && $output != *"Non-2xx"* ]]
+	[[ ! $output =~ Socket\ errors:\ connect\ [1-9] && ! $output =~ read\ [1-9] && ! $output =~ timeout\ [1-9] ]]
+	[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
+	agreed
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+@test "of daemons that start at the same time one serves, and the others say so" {
+	local i
+	shop_up
+	stop rddrd
+	rddrd_args "$RDDR_TMP/rddr.yaml"
+	for i in 1 2 3 4 5 6; do
+		spawn "racer$i" g "${RDDRD[@]}"
+	done
+	one_left() { (($(racers) == 1)); }
+	racers() {
+		local n=0 i
+		for i in 1 2 3 4 5 6; do
+			! alive "racer$i" || n=$((n + 1))
+		done
+		echo "$n"
+	}
+	wait_for "one to be left" 60 one_left
+	wait_for "an answer" 60 ctl status
+	(($(cat "$RDDR_TMP"/racer*.log | grep -c "another daemon answers there") == 5))
+	agreed
+}
+
+@test "a reload whose new address is in use is refused, and the old one is served on" {
+	shop_up
+	spawn taken g socat "TCP4-LISTEN:8081,bind=$GATEWAY4,fork" "SYSTEM:echo taken"
+	wait_tcp g "$GATEWAY4" 8081
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/good.yaml"
+	# One that can be had, too, before the one that cannot.
+	sed -e "s/listen: $GATEWAY4:8080/listen: $GATEWAY4:8081/" -e '/^services:/a\  free: { listen: "'"$GATEWAY4"':8082", instances: [ { name: a, chainer: directed, remote: "'"$(server4 0)"':80" } ] }' \
+		"$RDDR_TMP/good.yaml" >"$RDDR_TMP/rddr.yaml"
+	for _ in 1 2; do
+		run -1 ctl reload
+		echo "$output"
+		[[ $output == *"the config in use stays"*"not every service can listen"* ]]
+		grep -q "cannot listen at $GATEWAY4:8081 for shop" "$RDDR_TMP/rddrd.log"
+		[[ $(ctl --json status | jq -r '[.generation, .services] | join(" ")') == "1 1" ]]
+		agreed
+		[[ -z $(in_ns g ss -Hltn sport = :8082) ]]
+	done
+	stop taken
+	run -0 ctl reload
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8081/") == "page of the house" ]]
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8082/") == "page of the house" ]]
+	old_gone() { [[ -z $(in_ns g ss -Hltn sport = :8080) ]]; }
+	wait_for "the old one to go" 20 old_gone
+}
+
+generation_is() { [[ $(ctl --json status | jq .generation) == "$1" ]]; }
+
+@test "SIGHUP while the config is being read: it is read once more" {
+	shop_up
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/old.yaml"
+	sed 's/8080/8081/' "$RDDR_TMP/old.yaml" >"$RDDR_TMP/new.yaml"
+	# As long as somebody has the FIFO open for writing, the file does not end.
+	mkfifo "$RDDR_TMP/fifo"
+	exec 7<>"$RDDR_TMP/fifo"
+	mv "$RDDR_TMP/fifo" "$RDDR_TMP/rddr.yaml"
+	signal rddrd HUP
+	wait_for "the reload" 20 grep -q "reload: reads" "$RDDR_TMP/rddrd.log"
+	# The one that reads has the FIFO open.
+	reads() { (($(find "/proc/$(pid_of rddrd)/fd" -lname '*/rddr.yaml' | wc -l) == 1)); }
+	wait_for "the file to be open" 20 reads
+	run -1 ctl reload
+	[[ $output == *"is under way"* ]]
+	mv "$RDDR_TMP/new.yaml" "$RDDR_TMP/rddr.yaml"
+	signal rddrd HUP
+	signal rddrd HUP
+	wait_for "the signal" 20 grep -q "there will be another one" "$RDDR_TMP/rddrd.log"
+	cat "$RDDR_TMP/old.yaml" >&7
+	exec 7>&-
+	wait_for "the second reload" 20 generation_is 3
+	[[ $(in_ns c curl -sS --max-time 20 "http://$GATEWAY4:8081/") == "page of the house" ]]
+}
+
 @test "hundreds of sessions are listed whole" {
 	shop_up
 	n=$((300 / RDDR_LOAD_SCALE))

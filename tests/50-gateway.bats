@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The main job: real clients, a real gateway, three real nginx servers that believe they talk to the client; what differs is stopped.
 
+bats_require_minimum_version 1.5.0
 load lib
 
 # gateway_config [FILE] [SERVICE LINES]: three forged instances behind the address of server 0, v4 and v6, all of its ports.
@@ -320,6 +321,157 @@ no_rules_for() { ! rules_for "$1"; }
 	[[ ! $output =~ Socket\ errors:\ connect\ [1-9] && ! $output =~ read\ [1-9] && ! $output =~ timeout\ [1-9] ]]
 	[[ $(denied) == 0 ]]
 	(($(counter web4 sessions) > 0))
+}
+
+steer_list() { in_ns g "$RDDR_BUILD/rddr-steer" --pin-dir "$RDDR_PIN" list --json; }
+# What the kernel steers by, and to which workers.
+kernel_state() { steer_list | jq -S '[.services, (.workers | map([.worker, .live, .ipv4, .ipv6]))]'; }
+
+# still_served: a new connection of each family reaches the first daemon, at once.
+still_served() {
+	local n4 n6
+	n4=$(counter web4 sessions) n6=$(counter web6 sessions)
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]] &&
+		[[ $(get --max-time 5 "http://[fd00:0:0:2::2]/") == "the page" ]] &&
+		(($(counter web4 sessions) == n4 + 1 && $(counter web6 sessions) == n6 + 1)) &&
+		[[ $(ctl --json status | jq .pid) == "$(pid_of rddrd)" ]]
+}
+
+# another_config: as the one in use, but for the number of workers and the second service, which is left out.
+another_config() { sed -e 's/^workers: .*/workers: 4/' -e '/^  web6:/,$d' "$RDDR_TMP/rddr.yaml" >"$RDDR_TMP/another.yaml"; }
+
+@test "a second daemon without --takeover fails, and the first one's traffic stays its own" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+	echo "$output"
+	[[ $output == *"another daemon answers there"*"--takeover"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+}
+
+@test "a takeover that cannot publish steering fails, and the one before goes on" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml" --takeover
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}" --pin-dir "$RDDR_PIN-nowhere"
+	echo "$output"
+	[[ $output == *"steers connections, and this one cannot"*"$RDDR_PIN-nowhere"*"it goes on"* ]]
+	still_served
+	# Nor without rules of its own: what the first one's tables steer would be nobody's.
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/another.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}" --pin-dir "$RDDR_PIN-nowhere"
+	[[ $output == *"steers connections, and this one cannot"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+}
+
+@test "a takeover that fails when it has published is undone" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	another_config
+	rddrd_args "$RDDR_TMP/another.yaml" --takeover
+	# The service manager cannot be told, so the first one is not told to retire.
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- env NOTIFY_SOCKET="$RDDR_TMP/nobody" "${RDDRD[@]}"
+	echo "$output"
+	[[ $output == *"steering published"*"does not retire"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+}
+
+@test "a daemon that begins without intercept says what is steered to nobody, and leaves it: somebody may want it closed" {
+	begin
+	still_served
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/own.yaml"
+	rddrd_args "$RDDR_TMP/own.yaml"
+	# Beside the first one, with a control socket of its own.
+	local before
+	before=$(kernel_state)
+	spawn beside g "${RDDRD[@]}" --control "$RDDR_TMP/beside.sock"
+	wait_for "the one beside" 20 "$RDDR_BUILD/rddrctl" --control "$RDDR_TMP/beside.sock" status
+	sleep 1 # twice its upkeep
+	[[ $(kernel_state) == "$before" ]]
+	stop beside
+	still_served
+	stop rddrd
+	start_rddrd "$RDDR_TMP/own.yaml"
+	wait_for "the warning" 20 grep -q "steer services of another config to nobody" "$RDDR_TMP/rddrd.log"
+	[[ $(steer_list | jq '.services | length') != 0 ]]
+	run ! get --max-time 3 http://10.0.2.2/
+	# As it says.
+	in_ns g "$RDDR_ROOT/scripts/rddr-attach" --interface eth-c --config "$RDDR_TMP/own.yaml" --pin-dir "$RDDR_PIN"
+	# By the server itself, without anybody in between.
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]]
+	# And the other way: rules by a reload.
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/own.yaml"
+	ctl reload
+	wait_for "steering" 20 steered
+	still_served
+}
+
+@test "a takeover by a daemon without intercept empties the table" {
+	begin
+	still_served
+	printf 'services: { own: { listen: "%s:8080", instances: [ { name: a, chainer: directed, remote: "10.0.2.2:80" } ] } }\n' \
+		"$GATEWAY4" >"$RDDR_TMP/own.yaml"
+	rddrd_args "$RDDR_TMP/own.yaml" --takeover
+	# First one that fails when it has done so.
+	local before
+	before=$(kernel_state)
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- env NOTIFY_SOCKET="$RDDR_TMP/nobody" "${RDDRD[@]}"
+	[[ $output == *"is steered no more"*"does not retire"* ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+	spawn second g "${RDDRD[@]}"
+	wait_for "the first to go" 40 bash -c "! kill -0 $(pid_of rddrd)"
+	[[ $(steer_list | jq '.services | length') == 0 ]]
+	[[ $(get --max-time 5 http://10.0.2.2/) == "the page" ]]
+}
+
+# Each takes two entries of the kernel's table.
+too_many_addresses() {
+	local i
+	sed -e '/^  web6:/,$d' "$RDDR_TMP/rddr.yaml"
+	printf '  many:\n    instances: [ { name: live, chainer: transparent } ]\n    intercept:\n      port: 81\n      address:\n'
+	for ((i = 0; i < 2100; i++)); do
+		echo "        - 10.$((100 + i / 250)).$((i % 250)).1"
+	done
+}
+
+@test "a config with more rules than the kernel's table holds is refused: checked, at the start, and by a reload" {
+	local before
+	begin
+	still_served
+	before=$(kernel_state)
+	cp "$RDDR_TMP/rddr.yaml" "$RDDR_TMP/good.yaml"
+	too_many_addresses >"$RDDR_TMP/many.yaml"
+	run -1 "$RDDR_BUILD/rddrd" --config "$RDDR_TMP/many.yaml" --check
+	[[ $output == *"the service table is full"*4096* ]]
+	cp "$RDDR_TMP/many.yaml" "$RDDR_TMP/rddr.yaml"
+	run -1 ctl reload
+	echo "$output"
+	[[ $output == *"the config in use stays"*"rules do not fit"* ]]
+	grep -q "the service table is full" "$RDDR_TMP/rddrd.log"
+	[[ $(ctl --json status | jq -r '[.generation, .services, .steering.state] | join(" ")') == "1 2 attached" ]]
+	[[ $(kernel_state) == "$before" ]]
+	still_served
+	cp "$RDDR_TMP/good.yaml" "$RDDR_TMP/rddr.yaml"
+	[[ $(ctl --json reload | jq .generation) == 2 ]]
+	stop rddrd
+	rddrd_args "$RDDR_TMP/many.yaml"
+	run -1 timeout 60 nsenter --net="/run/netns/${RDDR_T}g" -- "${RDDRD[@]}"
+	[[ $output == *"the service table is full"* ]]
 }
 
 @test "a service added by a reload is steered, one removed is let pass" {

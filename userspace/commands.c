@@ -513,6 +513,18 @@ static void listeners(void *ctx, struct reply *reply, json_object *request)
 	rddr_control_answer_fds(reply, o, fds, n);
 }
 
+/* Who was to take over has given up, and may have published tables and listeners of its own. */
+static void publish(void *ctx, struct reply *reply, json_object *request)
+{
+	struct daemon *d = ctx;
+
+	(void)request;
+	d->published = false;
+	if (!d->ending)
+		rddr_daemon_publish(d);
+	rddr_control_answer(reply, json_object_new_object());
+}
+
 static void retire(void *ctx, struct reply *reply, json_object *request)
 {
 	struct daemon *d = ctx;
@@ -544,7 +556,7 @@ static const struct control_command commands[] = {
 	{"status", status},	      {"services", services}, {"sessions", sessions}, {"counters", counters},
 	{"evidence", evidence},	      {"noise", noise},	      {"reload", reload},     {"log-level", log_level},
 	{"listeners", listeners},     {"retire", retire},     {"drain", drain},	      {"hosts", rddr_commands_hosts},
-	{"next", rddr_commands_next},
+	{"next", rddr_commands_next}, {"publish", publish},
 };
 
 int rddr_commands_begin(struct daemon *d, const char *path)

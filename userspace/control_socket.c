@@ -2,10 +2,12 @@
 #include "control_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,9 @@
 #include "own.h"
 
 #define BACKLOG 64
+/* How often, and how many ms apart, the folder's lock is tried. */
+#define LOCK_TRIES 100
+#define LOCK_EVERY 10
 
 /* Whether the path may be taken: nothing is there, or a socket that nobody answers on. */
 static int check_path(const struct sockaddr_un *sun)
@@ -47,6 +52,24 @@ static void make_folder(const char *path)
 	*slash = '\0';
 	if (mkdir(folder, 0755) && errno != EEXIST)
 		err_r(errno, "control: the folder cannot be made path=%s", folder);
+}
+
+/* The folder, locked: of daemons that start at the same time one looks at the path, and takes it, before the next one
+ * looks. -1 when somebody holds the lock for long, who is no daemon: then it goes without. */
+static int lock_folder(const char *path)
+{
+	_owned_mem_ char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (slash)
+		slash[slash == folder] = '\0';
+	_owned_fd_ int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return TAKE_FD(fd);
+		usleep(LOCK_EVERY * 1000);
+	}
+	return -1;
 }
 
 /* Binds beside the path and moves the socket there when it is ready: nobody ever finds it absent, or with another mode.
@@ -88,7 +111,7 @@ static const char *explain(int err)
 static int open_socket(const char *path, int *out, struct control_place *place)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	_owned_fd_ int fd = -1;
+	_owned_fd_ int fd = -1, lock = -1;
 	struct stat st;
 	int err;
 
@@ -98,6 +121,7 @@ static int open_socket(const char *path, int *out, struct control_place *place)
 		return -ENAMETOOLONG;
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	make_folder(path);
+	lock = lock_folder(path);
 	err = check_path(&sun);
 	if (err)
 		return err;

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,16 @@
 #include "resolver.h"
 #include "scribe.h"
 #include "steering.h"
+#include "steering_table.h"
 #include "tables.h"
 #include "transport_tls.h"
 
 /* How often it is looked whether the programs are attached, or attached anew. */
-#define UPKEEP_MS    500
-#define SCRIBE_BYTES (1u << 20)
+#define UPKEEP_MS 500
+/* For how long after the start it is looked at tables that are not ours; longer than one that was killed counts as
+ * alive. */
+#define LOOK_WITHIN_MS 5000
+#define SCRIBE_BYTES   (1u << 20)
 
 /* ---- plugins ---- */
 
@@ -116,6 +121,9 @@ int rddr_daemon_bind(struct config *config, const char *plugin_dir)
 	/* It wants to know what the plugins speak. */
 	if (result == 0)
 		result = rddr_tls_bind(config);
+	/* Said now: when it is published, the config is in use. */
+	if (result == 0)
+		result = rddr_steering_table_check(config, if_nametoindex);
 	if (result == 0)
 		rddr_config_advise(config);
 	return result;
@@ -216,15 +224,54 @@ void rddr_daemon_publish(struct daemon *d)
 		 d->config->n_services, d->config->n_rules, d->n_workers);
 }
 
+/* What an earlier config had steered still is, to nobody. A daemon that takes over without rules takes it out of the
+ * tables; any other may have nothing to do with them, and only says what is to be done: what somebody wants closed is
+ * not opened by a daemon that happens to be started. */
+static void look_at_tables(struct daemon *d)
+{
+	struct steering *steering = NULL;
+
+	if (d->published || rddr_loop_now(d->loop) - d->started > LOOK_WITHIN_MS)
+		return;
+	int r = rddr_steering_open(d->options->pin_dir, &steering);
+	/* Who only listens need not be allowed to look. */
+	if (r < 0 && r != -ENOENT && r != -EACCES && r != -EPERM && r != d->steering_error)
+		err_r(r, "daemon: steering at %s cannot be used", d->options->pin_dir);
+	d->steering_error = r;
+	bool steers = r == 0 && rddr_steering_steers(steering);
+	if (steers && d->inherited) {
+		d->published = rddr_steering_publish_services(steering, d->config) == 0;
+		if (d->published)
+			log_info("daemon: no service has a key intercept: what was steered before, by the tables at "
+				 "%s, is "
+				 "steered no more",
+				 d->options->pin_dir);
+	} else if (steers && !rddr_steering_live(steering)) {
+		d->published = true;
+		log_warning("daemon: no service has a key intercept, and the tables at %s steer services of another "
+			    "config to nobody: rddr-attach --config publishes this one, rddr-detach takes them out",
+			    d->options->pin_dir);
+	} else if (r == 0 && !steers) {
+		d->published = true;
+	}
+	rddr_steering_close(&steering);
+}
+
 /* Attached, attached anew, detached: whatever happens to the pins, and to interfaces, the daemon follows. */
 static void keep_steering(struct daemon *d)
 {
-	bool current = d->steering && rddr_steering_current(d->steering);
 	struct steering *steering = NULL;
 
-	if (!d->config->n_rules || d->ending || d->retired)
+	if (d->ending || d->retired)
 		return;
-	if (!current) {
+	if (!d->config->n_rules) {
+		if (d->steering)
+			rddr_daemon_publish(d);
+		else
+			look_at_tables(d);
+		return;
+	}
+	if (!d->steering || !rddr_steering_current(d->steering)) {
 		int r = rddr_steering_open(d->options->pin_dir, &steering);
 
 		if (r < 0 && d->steering) {
@@ -271,6 +318,21 @@ static void worker_drained(void *ctx)
 		abort();
 }
 
+static void leave_queue(void *ctx)
+{
+	struct worker *w = ctx;
+
+	rddr_admission_drain(w->admission, w);
+}
+
+/* No worker listens any more: SYNs that are let go now get to the other daemon, and not to a worker of this one that
+ * is to drain next. */
+static void all_drain(struct daemon *d)
+{
+	if (d->workers[0] && rddr_worker_call(d->workers[0], leave_queue, d->workers[0]) < 0)
+		log_error("daemon: held SYNs stay held until the end: out of memory");
+}
+
 void rddr_daemon_drain(struct daemon *d, bool hand_over)
 {
 	if (d->ending) {
@@ -291,6 +353,8 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 		if (rddr_worker_drain(d->workers[w], d->config->drain, worker_drained, d) < 0)
 			d->draining--;
 	}
+	if (rddr_daemon_barrier(d, all_drain) < 0)
+		all_drain(d);
 	for (size_t i = 0; i < d->n_sockets; i++)
 		free(d->sockets[i].service);
 	d->n_sockets = 0;
@@ -299,13 +363,6 @@ void rddr_daemon_drain(struct daemon *d, bool hand_over)
 }
 
 /* ---- signals ---- */
-
-static void reload_ended(void *ctx, const char *error)
-{
-	(void)ctx;
-	if (error)
-		log_error("daemon: the config in use stays: %s", error);
-}
 
 static void on_signal(void *ctx, unsigned events)
 {
@@ -316,8 +373,7 @@ static void on_signal(void *ctx, unsigned events)
 	if (read(d->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		if (rddr_reload(d, reload_ended, d) < 0)
-			log_warning("daemon: a reload is under way already");
+		rddr_reload_later(d);
 		return;
 	}
 	rddr_daemon_drain(d, false);
@@ -367,29 +423,76 @@ static const char *control_path(const struct daemon *d)
 	return d->options->control ? d->options->control : d->config->control;
 }
 
-static int begin_traffic(struct daemon *d)
+/* The control socket is what says that there is one daemon: whoever has it may touch sockets and tables. */
+static int claim(struct daemon *d)
 {
-	int r = 0;
+	int r = *control_path(d) ? rddr_commands_begin(d, control_path(d)) : 0;
 
-	if (d->options->takeover) {
-		r = rddr_takeover_inherit(d, control_path(d));
-		if (r == -ENOENT || r == -ECONNREFUSED) {
-			log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
-			r = 0;
-		}
-	}
-	if (r == 0)
-		r = rddr_daemon_listen(d);
-	for (unsigned w = 0; r == 0 && w < d->n_workers; w++) {
-		r = rddr_worker_start(d->workers[w]);
+	if (r == -EADDRINUSE)
+		log_error("daemon: the one that answers at %s keeps the traffic; with --takeover this one takes its "
+			  "place",
+			  control_path(d));
+	return r;
+}
+
+static int start_workers(struct daemon *d)
+{
+	for (unsigned w = 0; w < d->n_workers; w++) {
+		int r = rddr_worker_start(d->workers[w]);
 		if (r < 0)
 			return err_r(r, "daemon: worker %u cannot be started", w);
 	}
+	return 0;
+}
+
+static int begin_to_listen(struct daemon *d)
+{
+	int r = rddr_daemon_sockets_open(d, d->config);
+
+	return r < 0 ? r : rddr_daemon_sockets_use(d);
+}
+
+/* The other daemon retires when nothing can go wrong any more; else it goes on. steers: it does. */
+static int take_over(struct daemon *d, bool steers)
+{
+	int r = begin_to_listen(d);
+
 	if (r < 0)
 		return r;
+	/* Before the workers accept anything: a connection of theirs would end with this daemon. */
 	upkeep(d);
-	if (d->options->takeover && d->inherited)
+	if (steers && !d->published)
+		r = err_r(
+			-ENOTCONN,
+			"takeover: the daemon at %s steers connections, and this one cannot at pin-dir=%s; it goes on",
+			control_path(d), d->options->pin_dir);
+	if (r == 0)
+		r = start_workers(d);
+	if (r == 0)
 		r = rddr_takeover_retire(control_path(d));
+	if (r < 0)
+		rddr_takeover_give_up(d, control_path(d));
+	return r < 0 ? r : claim(d);
+}
+
+static int begin_traffic(struct daemon *d)
+{
+	bool steers = false;
+	int r = d->options->takeover ? rddr_takeover_inherit(d, control_path(d), &steers) : -ENOENT;
+
+	if (r == 0)
+		return take_over(d, steers);
+	if (r != -ENOENT && r != -ECONNREFUSED)
+		return r;
+	if (d->options->takeover)
+		log_warning("daemon: nobody answers at %s: there is nothing to take over", control_path(d));
+	r = claim(d);
+	if (r == 0)
+		r = begin_to_listen(d);
+	if (r == 0)
+		r = start_workers(d);
+	if (r == 0)
+		upkeep(d);
 	return r;
 }
 
@@ -423,11 +526,9 @@ int rddr_daemon_begin(struct daemon *d, const struct daemon_options *options, st
 	if (r == 0)
 		r = begin_workers(d);
 	if (r == 0)
-		r = begin_traffic(d);
-	if (r == 0)
 		r = rddr_checker_new(d->loop, d->config, &d->checker);
-	if (r == 0 && *control_path(d))
-		r = rddr_commands_begin(d, control_path(d));
+	if (r == 0)
+		r = begin_traffic(d);
 	return r;
 }
 

@@ -59,6 +59,7 @@ struct daemon {
 
 	struct daemon_socket *sockets;
 	size_t n_sockets;
+	size_t n_opened; /* behind those: opened for a config that is not in use yet, no worker's */
 
 	struct steering *steering, *retired; /* retired: until every worker has let go of it */
 	bool published;			     /* the tables hold this config */
@@ -72,12 +73,13 @@ struct daemon {
 
 	bool inherited; /* sockets of a daemon that still runs */
 	bool reloading, ending;
+	bool reload_again; /* asked for while reloading */
 	pthread_t reload;  /* while reloading */
 	unsigned draining; /* workers that have not drained yet */
 };
 
-/* Checks what only the daemon can (plugins and their params) and fills in the services. 0, or -EINVAL after the
- * messages. */
+/* Checks what only the daemon can (plugins and their params, room in the kernel's table) and fills in the services. 0;
+ * or -EINVAL, -ENOSPC (no room) after the messages. */
 int rddr_daemon_bind(struct config *config, const char *plugin_dir);
 
 /* Starts everything; on failure what was started is ended by rddr_daemon_end. 0 or -errno, logged. */
@@ -97,25 +99,36 @@ int rddr_daemon_barrier(struct daemon *d, void (*done)(struct daemon *d));
  * one. 0, or -EMFILE, logged: it is less than one session needs. fds gets it in either case; NULL: it is not wanted.
  */
 int rddr_daemon_fds(const struct daemon *d, const struct config *config, uint32_t *fds);
-/* Opens listening sockets that the config needs and closes those that it does not; tells the workers, also how many
- * descriptors that leaves them. 0 or -errno. */
-int rddr_daemon_listen(struct daemon *d);
 /* Puts the config's tables and the listeners into the kernel, when something is attached. */
 void rddr_daemon_publish(struct daemon *d);
+
+/* ---- daemon_sockets.c ---- */
+
+/* Opens the listening sockets that the config needs and that are not there; all of them, or none: 0 or -errno,
+ * logged. */
+int rddr_daemon_sockets_open(struct daemon *d, const struct config *config);
+/* Gives the workers those that were opened, and closes those that the config in use does not need. 0 or -errno. */
+int rddr_daemon_sockets_use(struct daemon *d);
+/* Closes those that were opened. */
+void rddr_daemon_sockets_discard(struct daemon *d);
 
 /* ---- reload.c ---- */
 
 /* Reads the config again, off the loop; then(ctx, error) comes on the main thread: NULL, or what was wrong. -EBUSY
  * while one is under way. */
 int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), void *ctx);
+/* The same with the outcome logged; while one is under way, which may have read an older file, once more after it. */
+void rddr_reload_later(struct daemon *d);
 
 /* ---- takeover.c ---- */
 
-/* Takes the listening sockets of the daemon that answers at path into d->sockets. 0, -ENOENT (nobody is there) or
- * -errno. */
-int rddr_takeover_inherit(struct daemon *d, const char *path);
+/* Takes the listening sockets of the daemon that answers at path into d->sockets; *steers: connections are steered to
+ * it. 0, -ENOENT or -ECONNREFUSED (nobody is there) or -errno. */
+int rddr_takeover_inherit(struct daemon *d, const char *path, bool *steers);
 /* Tells it that the traffic is ours now. */
 int rddr_takeover_retire(const char *path);
+/* Tells it that it is not, so that it puts its own tables and listeners back. */
+void rddr_takeover_give_up(struct daemon *d, const char *path);
 
 /* ---- commands.c ---- */
 

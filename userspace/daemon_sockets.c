@@ -3,6 +3,9 @@
  * daemon_sockets.c - the sockets that the daemon listens on: one for each worker and family where connections are
  * steered to, one for each worker and service that listens. And what these, and others, leave of the limit of open
  * files to sessions.
+ *
+ * Those that a config needs are opened first, all or none, and lie behind the others, nobody's yet; so a config whose
+ * sockets cannot be had is refused while the one before it is whole.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,16 +23,17 @@
 
 static struct daemon_socket *socket_new(struct daemon *d)
 {
-	struct daemon_socket *more = realloc(d->sockets, (d->n_sockets + 1) * sizeof(*more));
+	size_t n = d->n_sockets + d->n_opened;
+	struct daemon_socket *more = realloc(d->sockets, (n + 1) * sizeof(*more));
 
 	if (!more)
 		return NULL;
 	d->sockets = more;
-	more[d->n_sockets] = (struct daemon_socket){.fd = -1};
-	return &more[d->n_sockets];
+	more[n] = (struct daemon_socket){.fd = -1};
+	return &more[n];
 }
 
-static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, const char *service)
+static int open_at(struct daemon *d, const struct addr *at, unsigned worker, const char *service)
 {
 	_owned_mem_ char *name = service ? strdup(service) : NULL;
 	struct daemon_socket *sock = socket_new(d);
@@ -42,9 +46,6 @@ static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, c
 		return err_r(fd, "daemon: cannot listen at %s for %s",
 			     service ? rddr_addr_format(at, text, sizeof(text)) : "a loopback port",
 			     service ? service : "steered connections");
-	int r = rddr_worker_add_listener(d->workers[worker], fd, service);
-	if (r < 0)
-		return r;
 	*sock = (struct daemon_socket){
 		.fd = fd,
 		.family = at->sa.sa_family,
@@ -53,7 +54,7 @@ static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, c
 		.service = TAKE_PTR(name),
 		.address = *at,
 	};
-	d->n_sockets++;
+	d->n_opened++;
 	return 0;
 }
 
@@ -61,7 +62,7 @@ static int listen_at(struct daemon *d, const struct addr *at, unsigned worker, c
 static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t family, const char *service,
 		       const struct addr *at)
 {
-	for (size_t i = 0; i < d->n_sockets; i++) {
+	for (size_t i = 0; i < d->n_sockets + d->n_opened; i++) {
 		const struct daemon_socket *sock = &d->sockets[i];
 		bool same = service ? sock->service && !strcmp(sock->service, service) &&
 					      rddr_addr_equal(&sock->address, at)
@@ -74,16 +75,16 @@ static bool has_socket(const struct daemon *d, unsigned worker, sa_family_t fami
 }
 
 /* Connections are steered to a listener by the SOCKMAP, so its own address is one that nobody needs to reach. */
-static int listen_steered(struct daemon *d)
+static int open_steered(struct daemon *d)
 {
 	struct addr v4 = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
 	struct addr v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
 
 	for (unsigned w = 0; w < d->n_workers; w++) {
-		int r = has_socket(d, w, AF_INET, NULL, NULL) ? 0 : listen_at(d, &v4, w, NULL);
+		int r = has_socket(d, w, AF_INET, NULL, NULL) ? 0 : open_at(d, &v4, w, NULL);
 		if (r < 0)
 			return r;
-		r = has_socket(d, w, AF_INET6, NULL, NULL) ? 0 : listen_at(d, &v6, w, NULL);
+		r = has_socket(d, w, AF_INET6, NULL, NULL) ? 0 : open_at(d, &v6, w, NULL);
 		if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
 			log_warning("daemon: IPv6 is off on this host; connections over it are not taken");
 		else if (r < 0)
@@ -238,35 +239,64 @@ static int tell_fds(struct daemon *d)
 
 /* ---- listening ---- */
 
-static int listen_for(struct daemon *d, const struct service *service, const struct addr *at)
+static int open_for(struct daemon *d, const struct service *service, const struct addr *at)
 {
 	int r = 0;
 
 	for (unsigned w = 0; r == 0 && w < d->n_workers; w++) {
 		if (!has_socket(d, w, AF_UNSPEC, service->name, at))
-			r = listen_at(d, at, w, service->name);
+			r = open_at(d, at, w, service->name);
 	}
 	return r;
 }
 
-int rddr_daemon_listen(struct daemon *d)
+void rddr_daemon_sockets_discard(struct daemon *d)
 {
-	int r = 0;
+	for (; d->n_opened; d->n_opened--) {
+		struct daemon_socket *sock = &d->sockets[d->n_sockets + d->n_opened - 1];
 
-	close_unneeded(d);
-	if (d->config->n_rules)
-		r = listen_steered(d);
-	/* One that cannot listen does not keep the others from it. */
-	for (size_t i = 0; i < d->config->n_services; i++) {
-		const struct service *service = d->config->services[i];
+		close(sock->fd);
+		free(sock->service);
+	}
+}
+
+int rddr_daemon_sockets_open(struct daemon *d, const struct config *config)
+{
+	int r = config->n_rules ? open_steered(d) : 0;
+
+	/* After one that cannot be had the others are still tried, so that all of them are said. */
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct service *service = config->services[i];
 
 		for (unsigned k = 0; k <= service->n_instances; k++) {
 			const struct addr *at = rddr_config_listen(service, k);
-			int failed = at ? listen_for(d, service, at) : 0;
+			int failed = at ? open_for(d, service, at) : 0;
 
 			r = r ? r : failed;
 		}
 	}
+	if (r < 0)
+		rddr_daemon_sockets_discard(d);
+	return r;
+}
+
+int rddr_daemon_sockets_use(struct daemon *d)
+{
+	size_t n = d->n_sockets + d->n_opened;
+	int r = 0;
+
+	d->n_opened = 0;
+	for (size_t i = d->n_sockets; i < n; i++) {
+		struct daemon_socket sock = d->sockets[i];
+		int failed = rddr_worker_add_listener(d->workers[sock.worker], sock.fd, sock.service);
+
+		if (failed == 0)
+			d->sockets[d->n_sockets++] = sock;
+		else
+			free(sock.service);
+		r = r ? r : failed;
+	}
+	close_unneeded(d);
 	int told = tell_own(d);
 	if (told == 0)
 		told = tell_fds(d);

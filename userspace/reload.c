@@ -28,12 +28,16 @@ struct reload {
 
 static void finish(struct reload *r, const char *error)
 {
-	r->daemon->reloading = false;
-	pthread_join(r->daemon->reload, NULL);
+	struct daemon *d = r->daemon;
+
+	d->reloading = false;
+	pthread_join(d->reload, NULL);
 	r->then(r->ctx, error);
 	rddr_config_put(&r->config);
 	free(r->path);
 	free(r);
+	if (d->reload_again && !d->ending)
+		rddr_reload_later(d);
 }
 
 static void publish(struct daemon *d)
@@ -58,11 +62,15 @@ static const char *use(struct daemon *d, struct reload *r)
 		log_warning("reload: workers stays %u; a restart, or --takeover, changes it", d->n_workers);
 		r->config->workers = d->config->workers;
 	}
+	/* What can be refused comes before anything changes. */
 	if (rddr_daemon_fds(d, r->config, NULL) < 0)
 		return "there are too few descriptors (see the log)";
-	int error = rddr_evidence_reopen(&r->config->evidence);
-	if (error < 0)
+	if (rddr_daemon_sockets_open(d, r->config) < 0)
+		return "not every service can listen (see the log)";
+	if (rddr_evidence_reopen(&r->config->evidence) < 0) {
+		rddr_daemon_sockets_discard(d);
 		return "the evidence file cannot be opened (see the log)";
+	}
 
 	r->config->generation = d->config->generation + 1;
 	rddr_config_put(&d->config);
@@ -74,8 +82,8 @@ static const char *use(struct daemon *d, struct reload *r)
 			return "out of memory";
 	}
 	check_hosts(d);
-	if (rddr_daemon_listen(d) < 0)
-		log_error("reload: not every service listens (see above)");
+	if (rddr_daemon_sockets_use(d) < 0)
+		log_error("reload: not every service listens: out of memory");
 	if (rddr_daemon_barrier(d, publish) < 0)
 		return "out of memory";
 	log_info("reload: done config=%s generation=%llu services=%zu", d->config->path,
@@ -88,9 +96,14 @@ static void loaded(void *ctx)
 	struct reload *r = ctx;
 	struct daemon *d = r->daemon;
 
-	if (d->ending)
+	if (d->ending) {
 		finish(r, "the daemon ends");
-	else if (r->error < 0 || rddr_daemon_bind(r->config, d->options->plugin_dir) < 0)
+		return;
+	}
+	int error = r->error < 0 ? r->error : rddr_daemon_bind(r->config, d->options->plugin_dir);
+	if (error == -ENOSPC)
+		finish(r, "its rules do not fit into the kernel's service table (see the log)");
+	else if (error < 0)
 		finish(r, "the file has errors (see the log)");
 	else
 		finish(r, use(d, r));
@@ -127,4 +140,23 @@ int rddr_reload(struct daemon *d, void (*then)(void *ctx, const char *error), vo
 	}
 	d->reloading = true;
 	return 0;
+}
+
+static void ended(void *ctx, const char *error)
+{
+	(void)ctx;
+	if (error)
+		log_error("daemon: the config in use stays: %s", error);
+}
+
+void rddr_reload_later(struct daemon *d)
+{
+	d->reload_again = d->reloading;
+	if (d->reloading) {
+		log_info("daemon: a reload is under way; there will be another one after it");
+		return;
+	}
+	int r = rddr_reload(d, ended, d);
+	if (r < 0)
+		err_r(r, "daemon: the config cannot be read again");
 }

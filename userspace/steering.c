@@ -252,14 +252,37 @@ uint64_t rddr_steering_interfaces(const struct config *config)
 	return sum;
 }
 
-void rddr_steering_beat(struct steering *steering, unsigned worker)
+bool rddr_steering_steers(const struct steering *steering)
+{
+	return __atomic_load_n(&steering->control->classes, __ATOMIC_ACQUIRE) != 0;
+}
+
+static uint64_t clock_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool rddr_steering_live(const struct steering *steering)
+{
+	uint64_t now = clock_ns();
+
+	for (unsigned i = 0; i < RDDR_WORKERS_MAX; i++) {
+		uint64_t beat = __atomic_load_n(&steering->control->heartbeat[i], __ATOMIC_RELAXED);
+
+		/* One that beats meanwhile is later than now. */
+		if (beat && (int64_t)(now - beat) <= (int64_t)steering->control->stale_after)
+			return true;
+	}
+	return false;
+}
+
+void rddr_steering_beat(struct steering *steering, unsigned worker)
+{
 	if (worker < RDDR_WORKERS_MAX)
-		__atomic_store_n(&steering->control->heartbeat[worker],
-				 (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, __ATOMIC_RELAXED);
+		__atomic_store_n(&steering->control->heartbeat[worker], clock_ns(), __ATOMIC_RELAXED);
 }
 
 void rddr_steering_rest(struct steering *steering)

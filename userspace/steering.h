@@ -50,6 +50,11 @@ int rddr_steering_build_services(const struct config *config, struct steering_se
 int rddr_steering_exchange_services(struct steering *steering, const struct steering_services *services);
 void rddr_steering_free_services(struct steering_services **services);
 
+/* Whether the tables that are in use hold any rule. */
+bool rddr_steering_steers(const struct steering *steering);
+/* Whether some worker, whosever it is, says that it is alive. */
+bool rddr_steering_live(const struct steering *steering);
+
 /* Says that a worker is alive; one store to shared memory, any thread. */
 void rddr_steering_beat(struct steering *steering, unsigned worker);
 

@@ -116,6 +116,17 @@ static int expand(struct lines *lines, const struct rule *rule, sa_family_t fami
 	return 0;
 }
 
+/* A number for an interface that does not exist, which none that exists has. */
+static unsigned number_of(const char *name)
+{
+	uint32_t sum = 0x811c9dc5u;
+
+	for (; *name; name++)
+		sum = (sum ^ (uint8_t)*name) * 0x01000193u; /* FNV-1a */
+	return sum | 1u << 31;
+}
+
+/* skipped: how many rules were left out; NULL: none is. */
 static int collect(const struct config *config, unsigned (*ifindex)(const char *name), struct lines *lines,
 		   size_t *skipped)
 {
@@ -130,6 +141,8 @@ static int collect(const struct config *config, unsigned (*ifindex)(const char *
 
 		if (rule->interface[0]) {
 			number = ifindex(rule->interface);
+			if (number == 0 && !skipped)
+				number = number_of(rule->interface);
 			if (number == 0) {
 				log_warning("steering: service %s: there is no interface %s; its rule takes effect "
 					    "when it is there and the services are published again, as a daemon that "
@@ -281,8 +294,8 @@ static int fill(const struct config *config, const struct lines *lines, struct s
 	return err;
 }
 
-int rddr_steering_table_build(const struct config *config, unsigned (*ifindex)(const char *name),
-			      struct steering_table *out)
+static int build(const struct config *config, unsigned (*ifindex)(const char *name), size_t *skipped,
+		 struct steering_table *out)
 {
 	struct steering_table table = {0};
 	struct lines lines = {0};
@@ -291,7 +304,7 @@ int rddr_steering_table_build(const struct config *config, unsigned (*ifindex)(c
 	table.entries = calloc(RDDR_SERVICES_MAX, sizeof(*table.entries));
 	if (!table.entries)
 		return -ENOMEM;
-	err = collect(config, ifindex, &lines, &table.skipped);
+	err = collect(config, ifindex, &lines, skipped);
 	if (!err)
 		err = fill(config, &lines, &table);
 	free(lines.items);
@@ -301,6 +314,27 @@ int rddr_steering_table_build(const struct config *config, unsigned (*ifindex)(c
 	}
 	*out = table;
 	return 0;
+}
+
+int rddr_steering_table_build(const struct config *config, unsigned (*ifindex)(const char *name),
+			      struct steering_table *out)
+{
+	size_t skipped = 0;
+	int err = build(config, ifindex, &skipped, out);
+
+	if (!err)
+		out->skipped = skipped;
+	return err;
+}
+
+int rddr_steering_table_check(const struct config *config, unsigned (*ifindex)(const char *name))
+{
+	struct steering_table table;
+	int err = build(config, ifindex, NULL, &table);
+
+	if (!err)
+		rddr_steering_table_free(&table);
+	return err;
 }
 
 void rddr_steering_table_free(struct steering_table *table)

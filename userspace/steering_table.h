@@ -35,6 +35,11 @@ struct steering_table {
  */
 int rddr_steering_table_build(const struct config *config, unsigned (*ifindex)(const char *name),
 			      struct steering_table *out);
+/*
+ * Whether the table has room for the config's rules, those of interfaces that do not exist (yet) included. 0, or as
+ * rddr_steering_table_build.
+ */
+int rddr_steering_table_check(const struct config *config, unsigned (*ifindex)(const char *name));
 void rddr_steering_table_free(struct steering_table *table);
 
 #endif

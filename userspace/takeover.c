@@ -4,7 +4,7 @@
  *
  * The old daemon hands its listening sockets over its control socket: the very same sockets, with what is queued on
  * them and with the handshakes that are under way. Both accept for a moment; then the new one, whose tables are in the
- * kernel, tells the old one to retire.
+ * kernel, tells the old one to retire. When it cannot get there it gives up, and the old one goes on.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -106,7 +106,23 @@ static int inherit_page(struct daemon *d, const char *path)
 	return r < 0 ? r : (int)n;
 }
 
-int rddr_takeover_inherit(struct daemon *d, const char *path)
+/* Whether the running daemon has connections steered to it, which would be lost with it. */
+static int ask_steers(const char *path, bool *steers)
+{
+	json_object *result = NULL, *steering;
+	int r = ask(path, "status", 0, &result, NULL, NULL);
+
+	if (r < 0)
+		return err_r(r, "takeover: the daemon at %s does not say whether it steers", path);
+	const char *state =
+		json_object_object_get_ex(result, "steering", &steering) ? text_of(steering, "state") : NULL;
+	bool draining = json_object_object_get_ex(result, "draining", &steering) && json_object_get_boolean(steering);
+	*steers = state && !strcmp(state, "attached") && !draining;
+	json_object_put(result);
+	return 0;
+}
+
+int rddr_takeover_inherit(struct daemon *d, const char *path, bool *steers)
 {
 	int n;
 
@@ -117,6 +133,9 @@ int rddr_takeover_inherit(struct daemon *d, const char *path)
 		return n;
 	if (n < 0)
 		return err_r(n, "takeover: the sockets of the daemon at %s cannot be had", path);
+	int r = ask_steers(path, steers);
+	if (r < 0)
+		return r;
 	d->inherited = true;
 	log_info("takeover: %zu listening sockets inherited from the daemon at %s", d->n_sockets, path);
 	return 0;
@@ -133,4 +152,17 @@ int rddr_takeover_retire(const char *path)
 
 	json_object_put(result);
 	return r < 0 ? err_r(r, "takeover: the daemon at %s does not retire", path) : 0;
+}
+
+void rddr_takeover_give_up(struct daemon *d, const char *path)
+{
+	json_object *result = NULL;
+
+	/* Nothing of ours is in the kernel. */
+	if (!d->steering && !d->published)
+		return;
+	int r = ask(path, "publish", 0, &result, NULL, NULL);
+	if (r < 0)
+		err_r(r, "takeover: the daemon at %s was not told to publish its steering again; reload it", path);
+	json_object_put(result);
 }

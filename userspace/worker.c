@@ -153,7 +153,8 @@ static void do_set_steering(void *ctx)
 	struct errand *e = ctx;
 
 	e->worker->steering = e->steering;
-	beat(e->worker);
+	if (!e->worker->gone)
+		beat(e->worker);
 	errand_free(e);
 }
 
@@ -172,8 +173,13 @@ int rddr_worker_call(struct worker *w, loop_fn fn, void *ctx)
 static void do_add_listener(void *ctx)
 {
 	struct errand *e = ctx;
-	int r = rddr_listener_add(e->worker, TAKE_FD(e->fd), e->service);
+	int fd = TAKE_FD(e->fd), r = 0;
 
+	/* One that was never started gets its messages at its end. */
+	if (e->worker->gone)
+		close(fd);
+	else
+		r = rddr_listener_add(e->worker, fd, e->service);
 	if (r < 0)
 		err_r(r, "worker: worker %u cannot listen", e->worker->index);
 	errand_free(e);
@@ -268,7 +274,6 @@ static void do_drain(void *ctx)
 	log_debug("worker: worker %u accepts no more, and has %llu sessions", w->index,
 		  (unsigned long long)w->n_sessions);
 	rddr_gather_drain(w);
-	rddr_admission_drain(w->admission, w);
 	if (w->n_sessions || w->greetings || rddr_gather_is_busy(w))
 		rddr_loop_timer_set(w->loop, &w->drain, rddr_loop_now(w->loop) + e->limit);
 	errand_free(e);

@@ -297,6 +297,7 @@ static void too_many_clients_of_an_address_are_all_clients(void **state)
 	rddr_steering_table_free(&table);
 }
 
+/* table: NULL, it is only checked. */
 static int build_addresses(unsigned n, struct steering_table *table)
 {
 	_owned_mem_ char *intercept = malloc(n * 20 + 64);
@@ -315,7 +316,7 @@ static int build_addresses(unsigned n, struct steering_table *table)
 		intercept);
 	config = load(text);
 	free(text);
-	err = rddr_steering_table_build(config, ifindex, table);
+	err = table ? rddr_steering_table_build(config, ifindex, table) : rddr_steering_table_check(config, ifindex);
 	rddr_config_put(&config);
 	return err;
 }
@@ -329,6 +330,30 @@ static void a_full_table_is_an_error(void **state)
 	assert_int_equal(table.n, 4095);
 	rddr_steering_table_free(&table);
 	assert_int_equal(build_addresses(2048, &table), -ENOSPC);
+	assert_int_equal(build_addresses(2047, NULL), 0);
+	assert_int_equal(build_addresses(2048, NULL), -ENOSPC);
+}
+
+/* They come, and then there must be room. */
+static void interfaces_that_do_not_exist_yet_count_when_it_is_checked(void **state)
+{
+	_owned_mem_ char *text = malloc(64 * 2100);
+	size_t len = (size_t)sprintf(text, "services: { a: { direction: incoming, instances: [ { name: x,"
+					   " chainer: transparent } ], intercept: [");
+	struct steering_table table;
+	struct config *config;
+
+	(void)state;
+	for (unsigned i = 0; i < 2048; i++)
+		len += (size_t)sprintf(text + len, "%s{ interface: absent%u, address: 10.0.0.1, port: 80 }",
+				       i ? ", " : "", i);
+	sprintf(text + len, "] } }\n");
+	config = load(text);
+	assert_int_equal(rddr_steering_table_build(config, ifindex, &table), 0);
+	assert_int_equal(table.skipped, 2048);
+	rddr_steering_table_free(&table);
+	assert_int_equal(rddr_steering_table_check(config, ifindex), -ENOSPC);
+	rddr_config_put(&config);
 }
 
 static void listening_services_are_not_in_it(void **state)
@@ -359,6 +384,7 @@ int main(void)
 		cmocka_unit_test(an_entry_holds_sixteen_sets_of_clients),
 		cmocka_unit_test(too_many_clients_of_an_address_are_all_clients),
 		cmocka_unit_test(a_full_table_is_an_error),
+		cmocka_unit_test(interfaces_that_do_not_exist_yet_count_when_it_is_checked),
 		cmocka_unit_test(listening_services_are_not_in_it),
 	};
 
