@@ -4,24 +4,35 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define TABLE "tokens"
 /* Words and joints that one candidate may be made of. */
 #define ELEMENTS_MAX 24
 #define SCOPE_LEN    16
 #define VALUES_MAX   8192
-/* A token in use is kept from expiring: at every so many uses in a session, the first included. */
-#define REFRESH 32
+/* A token in use is kept from expiring, and from being among the oldest: a session puts it into the table again when it
+ * uses it for the first time, then every so many times, and when that part of its time to live is over. */
+#define REFRESH	     32
+#define REFRESH_PART 4
+/* Tokens that a session remembers the uses of; others in their places only make it refresh more often. */
+#define USES 16
 /* The longest escape of one byte: \u002f. */
 #define ESCAPE_MAX 6
 
 enum encoding { PLAIN, PERCENT, BACKSLASH };
 
+struct use {
+	uint32_t token;	    /* its hash; 0: none */
+	uint32_t n;	    /* uses since */
+	uint32_t refreshed; /* s of the monotonic clock */
+};
+
 struct tokens {
 	struct tokens_conf conf;
 	struct rddr_table *table;
 	uint8_t scope[SCOPE_LEN]; /* the client's address, or zeros */
-	uint64_t uses;
+	struct use uses[USES];
 	uint8_t lengths[(RDDR_TOKEN_MAX >> 3) + 1]; /* lengths that some token is known to have */
 	uint8_t missed[(RDDR_TOKEN_MAX >> 3) + 1];  /* lengths that none had, in this search */
 	uint8_t stored[VALUES_MAX];
@@ -108,6 +119,42 @@ static bool length_known(struct tokens *t, size_t len)
 	return known;
 }
 
+/* Without their lengths, tokens are not found: both live on together. */
+static void put(struct tokens *t, const struct key *key, size_t token_len, const uint8_t *block, size_t len)
+{
+	uint32_t ttl = t->conf.settings->token_ttl;
+	struct key length;
+
+	t->conf.host->table_put(t->table, key->bytes, key->len, block, len, ttl);
+	key_of_length(t, token_len, &length);
+	t->conf.host->table_put(t->table, length.bytes, length.len, NULL, 0, ttl);
+}
+
+/* FNV-1a; who makes tokens meet in it has them refreshed more often. */
+static uint32_t hash_of(struct slice token)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t k = 0; k < token.len; k++)
+		hash = (hash ^ token.data[k]) * 16777619u;
+	return hash | 1;
+}
+
+static bool wants_refresh(struct tokens *t, struct slice token)
+{
+	uint32_t hash = hash_of(token);
+	struct use *use = &t->uses[(hash >> 16) % USES];
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	uint32_t now = (uint32_t)ts.tv_sec;
+	if (use->token == hash && ++use->n < REFRESH &&
+	    now - use->refreshed < t->conf.settings->token_ttl / REFRESH_PART)
+		return false;
+	*use = (struct use){.token = hash, .refreshed = now};
+	return true;
+}
+
 /* The values of a token, in the session's memory; false: it is none. */
 static bool look_up(struct tokens *t, struct slice token, struct slice values[])
 {
@@ -133,8 +180,8 @@ static bool look_up(struct tokens *t, struct slice token, struct slice values[])
 	}
 	if (at != len)
 		return false;
-	if (t->uses++ % REFRESH == 0)
-		t->conf.host->table_put(t->table, key.bytes, key.len, t->stored, len, t->conf.settings->token_ttl);
+	if (wants_refresh(t, token))
+		put(t, &key, token.len, t->stored, len);
 	return true;
 }
 
@@ -197,16 +244,13 @@ static void store(struct tokens *t, const struct slice values[])
 		len += sizeof(part) + v.len;
 	}
 	const struct rddr_host *host = t->conf.host;
-	uint32_t ttl = t->conf.settings->token_ttl;
 
 	key_of_token(t, values[0], &key);
 	bool known =
 		host->table_get(t->table, key.bytes, key.len, old, &room) && room == len && !memcmp(old, block, len);
-	host->table_put(t->table, key.bytes, key.len, block, len, ttl);
+	put(t, &key, values[0].len, block, len);
 	if (!known)
 		host->count(t->conf.session, RDDR_COUNTED_TOKENS_LEARNT, 1);
-	key_of_length(t, values[0].len, &key);
-	host->table_put(t->table, key.bytes, key.len, NULL, 0, ttl);
 	set_bit(t->lengths, values[0].len);
 }
 

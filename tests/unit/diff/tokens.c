@@ -33,6 +33,51 @@ static void count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
 	s->counted[what] += n;
 }
 
+/* Seconds that the tests let pass: what was put for no longer than that is gone. */
+static uint32_t passed;
+static struct {
+	uint8_t key[1024];
+	size_t len;
+	uint32_t until;
+} put_until[64];
+
+static void note_expiry(const void *key, size_t len, uint32_t ttl)
+{
+	size_t k = 0;
+
+	while (k < 63 && put_until[k].len && (put_until[k].len != len || memcmp(put_until[k].key, key, len) != 0))
+		k++;
+	memcpy(put_until[k].key, key, len);
+	put_until[k].len = len;
+	put_until[k].until = passed + ttl;
+}
+
+static bool timed_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
+{
+	note_expiry(key, keylen, ttl);
+	return rddr_tables_put(t, key, keylen, value, len, 3600);
+}
+
+static bool timed_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
+{
+	for (size_t k = 0; k < 63; k++) {
+		if (put_until[k].len == keylen && memcmp(put_until[k].key, key, keylen) == 0 &&
+		    put_until[k].until <= passed)
+			return false;
+	}
+	return rddr_tables_get(t, key, keylen, value, len);
+}
+
+static const struct rddr_host timed_host = {
+	.size = sizeof(timed_host),
+	.table = table,
+	.table_get = timed_get,
+	.table_put = timed_put,
+	.table_count = rddr_tables_count,
+	.client = client,
+	.count = count,
+};
+
 static const struct rddr_host host = {
 	.size = sizeof(host),
 	.table = table,
@@ -221,6 +266,75 @@ static void prefixes(void **state)
 	rddr_tokens_free(&t);
 }
 
+static struct tokens *another(struct rddr_session *s, const struct rddr_host *with)
+{
+	struct tokens *t = NULL;
+
+	assert_int_equal(rddr_tokens_new(&(struct tokens_conf){with, s, &settings, 3}, &t), 0);
+	return t;
+}
+
+/* A token that is used is found in new sessions, however long ago it was learnt, and whatever else is used with it. */
+static void in_use_they_do_not_expire(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	learn(t, A, B, C);
+	learn(t, "dddd5555dddd55", "eeee5555eeee55", "ffff5555ffff55");
+	for (passed = 40; passed < 400; passed += 40) {
+		rddr_tokens_free(&t);
+		t = another(&s, &timed_host);
+		check(t, A " dddd5555dddd55", B " eeee5555eeee55", C " ffff5555ffff55");
+	}
+	/* Nobody used it. */
+	passed += 60;
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	check(t, A, A, A);
+	rddr_tokens_free(&t);
+	passed = 0;
+	/* In one session: no use is of the first ones, or a round number. */
+	settings.token_ttl = 3;
+	t = another(&s, &timed_host);
+	learn(t, A, B, C);
+	for (passed = 0; passed < 10; passed++)
+		check(t, A, B, C);
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	check(t, A, B, C);
+	rddr_tokens_free(&t);
+	settings.token_ttl = 60;
+	passed = 0;
+}
+
+/* Nor are they among the oldest, which go when the table is full. */
+static void in_use_they_stay(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, A, B, C);
+	for (unsigned k = 0; k < 20000; k++) {
+		char values[3][32];
+
+		for (unsigned i = 0; i < 3; i++)
+			snprintf(values[i], sizeof(values[i]), "token-%06u-%u", k, i);
+		learn(t, values[0], values[1], values[2]);
+		if (k % 2 == 0)
+			check(t, A, B, C);
+	}
+	rddr_tokens_free(&t);
+	t = another(&s, &host);
+	check(t, A, B, C);
+	check(t, "token-000000-0", "token-000000-0", "token-000000-0");
+	rddr_tokens_free(&t);
+}
+
 static void scopes(void **state)
 {
 	struct rddr_session one = {.client = 1}, two = {.client = 2}, same = {.client = 1};
@@ -328,6 +442,8 @@ int main(void)
 		cmocka_unit_test(joined_pieces),
 		cmocka_unit_test(learns_by_words),
 		cmocka_unit_test(prefixes),
+		cmocka_unit_test(in_use_they_do_not_expire),
+		cmocka_unit_test(in_use_they_stay),
 		cmocka_unit_test(scopes),
 		cmocka_unit_test(any_text),
 		cmocka_unit_test(pieces),
