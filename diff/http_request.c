@@ -75,7 +75,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 	struct request *r = &h->request;
 
 	r->scanned = r->ahead_at = 0;
-	r->said_continue = r->in_word = false;
+	r->said_continue = r->place.in_word = false;
 	r->chunks = (struct chunks){.settings = h->settings};
 	r->ahead = r->chunks;
 	r->left = head->length;

@@ -126,10 +126,10 @@ static int outcome(const struct search *s)
 
 static int search(struct search *s, struct tokens *tokens, struct slice text)
 {
-	if (!tokens || text.len < s->h->settings->token_min)
+	if (!tokens || text.len < RDDR_TOKEN_MIN)
 		return 0;
 	s->text = (size_t)(text.data - s->base);
-	rddr_tokens_find(tokens, text, on_token, s);
+	rddr_tokens_find(tokens, text, s->in_body && s->h->request.place.json, on_token, s);
 	return outcome(s);
 }
 
@@ -288,6 +288,12 @@ static bool is_written(struct slice type)
 	       memmem(type.data, type.len, "+json", 5) || memmem(type.data, type.len, "+xml", 4);
 }
 
+static bool is_json(struct slice type)
+{
+	return rddr_http_list_has(type, "application/json") || rddr_http_list_has(type, "text/json") ||
+	       memmem(type.data, type.len, "+json", 5);
+}
+
 enum body_search rddr_http_body_search(struct http *h, const struct http_head *head)
 {
 	const struct http_header *type = rddr_http_header(head, HTTP_CONTENT_TYPE);
@@ -296,6 +302,7 @@ enum body_search rddr_http_body_search(struct http *h, const struct http_head *h
 	if (framing == HTTP_NO_BODY || !type || head->first[HTTP_CONTENT_ENCODING] || !rddr_http_tokens(h, false) ||
 	    !is_written(type->value))
 		return SEARCH_NOT;
+	h->request.place.json = is_json(type->value);
 	if (framing == HTTP_CHUNKED || head->length > h->settings->max_body || head->len + head->length > h->limit)
 		return SEARCH_PASSING;
 	return SEARCH_WHOLE;
@@ -316,7 +323,7 @@ int rddr_http_find_more(struct http *h, struct slice piece, bool more, bool same
 	clear(&h->edits);
 	*decided = piece.len;
 	if (tokens)
-		*decided = rddr_tokens_find_some(tokens, piece, more, &h->request.in_word, on_token, &s);
+		*decided = rddr_tokens_find_some(tokens, piece, more, &h->request.place, on_token, &s);
 	rddr_http_count(h, RDDR_COUNTED_TOKENS_REPLACED, h->edits.tokens);
 	rddr_http_count(h, RDDR_COUNTED_TOKENS_KEPT, s.kept);
 	return outcome(&s);

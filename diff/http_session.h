@@ -93,15 +93,15 @@ struct request {
 	size_t scanned; /* of the head at the beginning of the view */
 	uint64_t left;	/* of a body with a length */
 	struct chunks chunks;
-	enum body_search search; /* of the body that is next, or under way */
-	bool in_word;		 /* there, what comes next goes on with a word that is none */
-	struct backlog kept;	 /* of a searched body in chunks: payload that is not decided yet */
-	const char *refused;	 /* why nothing more is passed on; NULL: it is */
-	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
-	size_t ahead_at;	 /* and how far, counted from the head's beginning */
-	bool said_continue;	 /* the client was given leave to send the body that is waited for */
-	bool awaits_leave;	 /* none of the body came, and the client may wait for leave to send it */
-	bool repeatable;	 /* may be sent again to an instance whose idle connection ends */
+	enum body_search search;   /* of the body that is next, or under way */
+	struct tokens_place place; /* there */
+	struct backlog kept;	   /* of a searched body in chunks: payload that is not decided yet */
+	const char *refused;	   /* why nothing more is passed on; NULL: it is */
+	struct chunks ahead;	   /* of a body that is checked before its head is passed on, */
+	size_t ahead_at;	   /* and how far, counted from the head's beginning */
+	bool said_continue;	   /* the client was given leave to send the body that is waited for */
+	bool awaits_leave;	   /* none of the body came, and the client may wait for leave to send it */
+	bool repeatable;	   /* may be sent again to an instance whose idle connection ends */
 };
 
 enum answer_phase {
