@@ -47,6 +47,7 @@ static void apply_edits(struct call *c)
 	if (c->h->edits.n == 0)
 		return;
 	rddr_http_pass_edits(c->h, c->at, &c->passed);
+	rddr_http_edits_trim(&c->h->edits);
 	c->segmented = true;
 }
 

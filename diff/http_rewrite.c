@@ -29,6 +29,12 @@ void rddr_http_edits_free(struct edits *e)
 	*e = (struct edits){0};
 }
 
+void rddr_http_edits_trim(struct edits *e)
+{
+	if (e->room * sizeof(*e->list) > HTTP_KEPT_ROOM || e->own.room > HTTP_KEPT_ROOM)
+		rddr_http_edits_free(e);
+}
+
 static void clear(struct edits *e)
 {
 	e->n = e->length = 0;
@@ -86,10 +92,12 @@ static bool all_of_length(const struct http *h, const struct slice values[], siz
 	return true;
 }
 
-/* Short tokens, and names, may stand for long ones: what comes of a request is bounded, too. */
+/* Short tokens, and names, may stand for long ones, and be many: what comes of a request is bounded, too. */
 static bool is_full(const struct http *h)
 {
-	return h->edits.own.len > h->n * h->settings->max_body;
+	size_t max = h->n * h->settings->max_body, list = h->edits.n * sizeof(struct edit);
+
+	return h->edits.own.len > max || list > (max > HTTP_KEPT_ROOM ? max : HTTP_KEPT_ROOM);
 }
 
 static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])

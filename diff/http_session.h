@@ -36,6 +36,9 @@
 /* An answer of known length up to that many bytes is judged whole, so that a denial can take its place. */
 #define HTTP_WHOLE_MAX ((size_t)16 << 10)
 
+/* What a request needed more room for than that, in bytes, is given back. */
+#define HTTP_KEPT_ROOM ((size_t)64 << 10)
+
 /* Bytes of one's own that come and go in order. Zeroed: empty. */
 struct backlog {
 	uint8_t *data;
@@ -235,6 +238,8 @@ const char *rddr_http_edits_failed(int error);
 
 enum body_search rddr_http_body_search(struct http *h, const struct http_head *head);
 void rddr_http_edits_free(struct edits *e);
+/* They are passed on: a request of many of them leaves no large room behind. */
+void rddr_http_edits_trim(struct edits *e);
 
 /* ---- http_proxy.c ---- */
 
