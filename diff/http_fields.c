@@ -71,13 +71,13 @@ bool rddr_http_was_noise(struct http *h, const char *field)
 	return true;
 }
 
-static void learn(struct http *h, const struct slice values[])
+static void learn(struct http *h, const struct slice values[], bool is_declared)
 {
 	/* Whom an outgoing service answers, it answers all alike. */
 	struct tokens *tokens = h->outgoing ? NULL : rddr_http_tokens(h, true);
 
 	if (tokens)
-		rddr_tokens_learn(tokens, values);
+		(is_declared ? rddr_tokens_learn_declared : rddr_tokens_learn)(tokens, values);
 }
 
 void rddr_http_note_noise(struct http *h, const char *field, const struct slice values[])
@@ -95,7 +95,7 @@ void rddr_http_note_noise(struct http *h, const char *field, const struct slice 
 		h->host->table_put(h->noise_table, field, strlen(field), &seen, sizeof(seen), h->settings->noise_ttl);
 	}
 	if (values)
-		learn(h, values);
+		learn(h, values, false);
 }
 
 void rddr_http_note_declared(struct http *h, const struct field_rule *rule, const struct slice values[])
@@ -104,7 +104,7 @@ void rddr_http_note_declared(struct http *h, const struct field_rule *rule, cons
 		return;
 	rddr_http_count(h, RDDR_COUNTED_RULES_APPLIED, 1);
 	if (rule->action == RULE_TOKEN || rule->action == RULE_TRANSLATE)
-		learn(h, values);
+		learn(h, values, true);
 }
 
 /* ---- for comparators ---- */

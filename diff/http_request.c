@@ -47,6 +47,7 @@ static void apply_edits(struct call *c)
 	if (c->h->edits.n == 0)
 		return;
 	rddr_http_pass_edits(c->h, c->at, &c->passed);
+	rddr_http_edits_trim(&c->h->edits);
 	c->segmented = true;
 }
 
@@ -73,7 +74,7 @@ static void enter_body(struct http *h, const struct http_head *head)
 	struct request *r = &h->request;
 
 	r->scanned = r->ahead_at = 0;
-	r->said_continue = r->in_word = false;
+	r->said_continue = r->place.in_word = false;
 	r->awaited = (struct awaited){0};
 	r->chunks = (struct chunks){.settings = h->settings};
 	r->ahead = r->chunks;

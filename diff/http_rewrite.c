@@ -29,6 +29,12 @@ void rddr_http_edits_free(struct edits *e)
 	*e = (struct edits){0};
 }
 
+void rddr_http_edits_trim(struct edits *e)
+{
+	if (e->room * sizeof(*e->list) > HTTP_KEPT_ROOM || e->own.room > HTTP_KEPT_ROOM)
+		rddr_http_edits_free(e);
+}
+
 static void clear(struct edits *e)
 {
 	e->n = e->length = 0;
@@ -86,10 +92,12 @@ static bool all_of_length(const struct http *h, const struct slice values[], siz
 	return true;
 }
 
-/* Short tokens, and names, may stand for long ones: what comes of a request is bounded, too. */
+/* Short tokens, and names, may stand for long ones, and be many: what comes of a request is bounded, too. */
 static bool is_full(const struct http *h)
 {
-	return h->edits.own.len > h->n * h->settings->max_body;
+	size_t max = h->n * h->settings->max_body, list = h->edits.n * sizeof(struct edit);
+
+	return h->edits.own.len > max || list > (max > HTTP_KEPT_ROOM ? max : HTTP_KEPT_ROOM);
 }
 
 static void on_token(void *ctx, size_t offset, size_t len, const struct slice values[])
@@ -126,10 +134,10 @@ static int outcome(const struct search *s)
 
 static int search(struct search *s, struct tokens *tokens, struct slice text)
 {
-	if (!tokens || text.len < s->h->settings->token_min)
+	if (!tokens || text.len < RDDR_TOKEN_MIN)
 		return 0;
 	s->text = (size_t)(text.data - s->base);
-	rddr_tokens_find(tokens, text, on_token, s);
+	rddr_tokens_find(tokens, text, s->in_body && s->h->request.place.json, on_token, s);
 	return outcome(s);
 }
 
@@ -288,6 +296,12 @@ static bool is_written(struct slice type)
 	       memmem(type.data, type.len, "+json", 5) || memmem(type.data, type.len, "+xml", 4);
 }
 
+static bool is_json(struct slice type)
+{
+	return rddr_http_list_has(type, "application/json") || rddr_http_list_has(type, "text/json") ||
+	       memmem(type.data, type.len, "+json", 5);
+}
+
 enum body_search rddr_http_body_search(struct http *h, const struct http_head *head)
 {
 	const struct http_header *type = rddr_http_header(head, HTTP_CONTENT_TYPE);
@@ -296,6 +310,7 @@ enum body_search rddr_http_body_search(struct http *h, const struct http_head *h
 	if (framing == HTTP_NO_BODY || !type || head->first[HTTP_CONTENT_ENCODING] || !rddr_http_tokens(h, false) ||
 	    !is_written(type->value))
 		return SEARCH_NOT;
+	h->request.place.json = is_json(type->value);
 	if (framing == HTTP_CHUNKED || head->length > h->settings->max_body || head->len + head->length > h->limit)
 		return SEARCH_PASSING;
 	return SEARCH_WHOLE;
@@ -316,7 +331,7 @@ int rddr_http_find_more(struct http *h, struct slice piece, bool more, bool same
 	clear(&h->edits);
 	*decided = piece.len;
 	if (tokens)
-		*decided = rddr_tokens_find_some(tokens, piece, more, &h->request.in_word, on_token, &s);
+		*decided = rddr_tokens_find_some(tokens, piece, more, &h->request.place, on_token, &s);
 	rddr_http_count(h, RDDR_COUNTED_TOKENS_REPLACED, h->edits.tokens);
 	rddr_http_count(h, RDDR_COUNTED_TOKENS_KEPT, s.kept);
 	return outcome(&s);

@@ -37,6 +37,9 @@
 /* An answer of known length up to that many bytes is judged whole, so that a denial can take its place. */
 #define HTTP_WHOLE_MAX ((size_t)16 << 10)
 
+/* What a request needed more room for than that, in bytes, is given back. */
+#define HTTP_KEPT_ROOM ((size_t)64 << 10)
+
 /* Bytes of one's own that come and go in order. Zeroed: empty. */
 struct backlog {
 	uint8_t *data;
@@ -102,12 +105,12 @@ struct request {
 	size_t scanned; /* of the head at the beginning of the view */
 	uint64_t left;	/* of a body with a length */
 	struct chunks chunks;
-	enum body_search search; /* of the body that is next, or under way */
-	bool in_word;		 /* there, what comes next goes on with a word that is none */
-	struct backlog kept;	 /* of a searched body in chunks: payload that is not decided yet */
-	const char *refused;	 /* why nothing more is passed on; NULL: it is */
-	struct chunks ahead;	 /* of a body that is checked before its head is passed on, */
-	size_t ahead_at;	 /* and how far, counted from the head's beginning */
+	enum body_search search;   /* of the body that is next, or under way */
+	struct tokens_place place; /* there */
+	struct backlog kept;	   /* of a searched body in chunks: payload that is not decided yet */
+	const char *refused;	   /* why nothing more is passed on; NULL: it is */
+	struct chunks ahead;	   /* of a body that is checked before its head is passed on, */
+	size_t ahead_at;	   /* and how far, counted from the head's beginning */
 	struct awaited awaited;
 	bool said_continue; /* the client was given leave to send the body that is waited for */
 	bool awaits_leave;  /* none of the body came, and the client may wait for leave to send it */
@@ -246,6 +249,8 @@ const char *rddr_http_edits_failed(int error);
 
 enum body_search rddr_http_body_search(struct http *h, const struct http_head *head);
 void rddr_http_edits_free(struct edits *e);
+/* They are passed on: a request of many of them leaves no large room behind. */
+void rddr_http_edits_trim(struct edits *e);
 
 /* ---- http_proxy.c ---- */
 

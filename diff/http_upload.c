@@ -13,9 +13,6 @@
 
 #include "http_session.h"
 
-/* Room that is not kept for the next body, in bytes. */
-#define KEPT_ROOM ((size_t)64 << 10)
-
 void rddr_http_pass_to(struct http *h, size_t to, size_t *passed)
 {
 	if (to > *passed) {
@@ -101,12 +98,13 @@ static int pass_decided(struct http *h, const char **why)
 	}
 	if (decided)
 		pass_chunk(h, data, decided);
+	rddr_http_edits_trim(&h->edits);
 	rddr_backlog_take(kept, decided);
 	if (!r->chunks.done)
 		return 0;
 	for (unsigned i = 0; i < h->n; i++)
 		h->host->segment_own(h->session, i, last, sizeof(last) - 1);
-	if (kept->room > KEPT_ROOM)
+	if (kept->room > HTTP_KEPT_ROOM)
 		rddr_backlog_free(kept);
 	return 0;
 }
@@ -158,6 +156,7 @@ int rddr_http_upload_length(struct http *h, struct slice bytes, size_t at, size_
 		return res;
 	}
 	rddr_http_pass_edits(h, at, &passed);
+	rddr_http_edits_trim(&h->edits);
 	rddr_http_pass_to(h, at + decided, &passed);
 	r->left -= decided;
 	*taken = decided;

@@ -156,6 +156,7 @@ enum rddr_counted {
 	RDDR_COUNTED_CORRELATIONS_MISSING, /* outgoing: requests of one instance that had none */
 	RDDR_COUNTED_UNSENT, /* requests that were cancelled before the others were sent them, and answered without them
 			      */
+	RDDR_COUNTED_TOKENS_REFUSED, /* values that are too long for tokens, or have too many joints */
 	RDDR_COUNTED
 };
 

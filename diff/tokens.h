@@ -21,6 +21,8 @@
 
 /* The longest token, in bytes; what is longer is not learnt. */
 #define RDDR_TOKEN_MAX 960
+/* The shortest, whatever the settings' min-length and whoever declares it: a shorter word stands anywhere by chance. */
+#define RDDR_TOKEN_MIN 4
 
 struct tokens; /* a session's; opaque */
 
@@ -42,19 +44,33 @@ void rddr_tokens_free(struct tokens **t);
  */
 void rddr_tokens_learn(struct tokens *t, const struct slice values[]);
 
+/*
+ * The same where a rule says that they are tokens: a value that is one word may have RDDR_TOKEN_MIN bytes. Of entity
+ * tags, weak or strong, what stands between the quotes is learnt as one.
+ */
+void rddr_tokens_learn_declared(struct tokens *t, const struct slice values[]);
+
 /* What a text holds: len bytes at offset stand for values[i] at instance i, encoded as the client did. Valid during the
  * call. */
 typedef void (*tokens_fn)(void *ctx, size_t offset, size_t len, const struct slice values[]);
 
-/* Calls each for every token in the text, in order, without overlaps. */
-void rddr_tokens_find(struct tokens *t, struct slice text, tokens_fn each, void *ctx);
+/* Calls each for every token in the text, in order, without overlaps. json: it is JSON, so that the n of \n is of no
+ * word. */
+void rddr_tokens_find(struct tokens *t, struct slice text, bool json, tokens_fn each, void *ctx);
+
+/* Where in a text the search is. */
+struct tokens_place {
+	bool json;    /* the text is JSON */
+	bool in_word; /* what comes next goes on with a word that is none; false before the first piece */
+};
 
 /*
  * The same for a text that comes in pieces. more: it goes on behind this one, and what that could make part of a token,
  * or of a word, is left undecided: at most RDDR_TOKEN_MAX * 3 bytes and a few. Returns how many bytes at the beginning
- * are decided; the next piece begins there. *in_word is kept from piece to piece, false before the first.
+ * are decided; the next piece begins there. *place is kept from piece to piece.
  */
-size_t rddr_tokens_find_some(struct tokens *t, struct slice text, bool more, bool *in_word, tokens_fn each, void *ctx);
+size_t rddr_tokens_find_some(struct tokens *t, struct slice text, bool more, struct tokens_place *place, tokens_fn each,
+			     void *ctx);
 
 /* Whether anything can be found at all: false as long as nothing was learnt. */
 bool rddr_tokens_known(const struct tokens *t);

@@ -164,6 +164,7 @@ static void host_count(struct rddr_session *s, enum rddr_counted what, uint64_t 
 		[RDDR_COUNTED_CORRELATIONS_REMOVED] = METRIC_plugin_correlations_removed,
 		[RDDR_COUNTED_CORRELATIONS_MISSING] = METRIC_plugin_correlations_missing,
 		[RDDR_COUNTED_UNSENT] = METRIC_plugin_unsent,
+		[RDDR_COUNTED_TOKENS_REFUSED] = METRIC_plugin_tokens_refused,
 	};
 	_Static_assert(ARRAY_LEN(metrics) == RDDR_COUNTED, "a counter for each");
 

@@ -62,6 +62,7 @@
 	X(plugin_tokens_learnt, "values learnt that each instance has its own of")                                     \
 	X(plugin_tokens_replaced, "such values translated in requests")                                                \
 	X(plugin_tokens_kept, "such values in places where they could not be translated")                              \
+	X(plugin_tokens_refused, "values not learnt, too long for that or made of too many pieces")                    \
 	X(plugin_noise_fields, "fields in which the filter pair showed noise")                                         \
 	X(plugin_noise_recalled, "differences let pass because the field was noise lately")                            \
 	X(plugin_rules_applied, "fields taken out of comparison by a rule")                                            \

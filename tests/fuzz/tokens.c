@@ -2,7 +2,7 @@
 /*
  * Any text, in which some tokens stand or not: what each instance is told is the same however the text is cut, and
  * instance 0 is told what the client said. A text that is learnt from leaves the table in order. The first byte is the
- * size of the pieces, and whether the text is learnt.
+ * size of the pieces, and whether the text is learnt, and is JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,9 +75,9 @@ static void on_token(void *ctx, size_t offset, size_t len, const struct slice va
 	r->at = offset + len;
 }
 
-static void rewrite(struct tokens *t, struct slice text, size_t piece, struct rewriting *r)
+static void rewrite(struct tokens *t, struct slice text, size_t piece, bool json, struct rewriting *r)
 {
-	bool in_word = false;
+	struct tokens_place place = {.json = json};
 	size_t from = 0, to = 0;
 
 	r->room = 200 * text.len + 1;
@@ -87,7 +87,7 @@ static void rewrite(struct tokens *t, struct slice text, size_t piece, struct re
 		to = text.len - to > piece ? to + piece : text.len;
 		r->text = slice_cut(text, from, to - from);
 		r->at = 0;
-		size_t decided = rddr_tokens_find_some(t, r->text, to < text.len, &in_word, on_token, r);
+		size_t decided = rddr_tokens_find_some(t, r->text, to < text.len, &place, on_token, r);
 		need(decided >= r->at && decided <= r->text.len, "decides what is not there");
 		need(to < text.len || decided == r->text.len, "something is left");
 		for (unsigned i = 0; i < N; i++)
@@ -123,8 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		rddr_tokens_learn(t, values);
 	}
-	rewrite(t, text, SIZE_MAX, &whole);
-	rewrite(t, text, 1 + (data[0] & 0x7f), &pieces);
+	rewrite(t, text, SIZE_MAX, data[0] & 0x40, &whole);
+	rewrite(t, text, 1 + (data[0] & 0x7f), data[0] & 0x40, &pieces);
 	need(whole.len[0] == text.len && memcmp(whole.out[0], text.data, text.len) == 0,
 	     "instance 0 is told otherwise");
 	for (unsigned i = 0; i < N; i++) {

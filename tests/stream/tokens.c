@@ -538,6 +538,44 @@ static void too_much_is_refused(void **state)
 	assert_int_equal(child_counter(&w.daemon, "tight", "plugin_rejected"), 1);
 }
 
+/* Nor may there be so many that remembering where they stand takes more than that. */
+static void too_many_are_refused(void **state)
+{
+	enum { MANY = 40000, EACH = 9 };
+	static const char refused[] = "HTTP/1.1 400 ";
+	const struct place place = {"many", "POST / HTTP/1.1", "", "text/plain", NULL};
+	uint64_t before = child_counter(&w.daemon, "web", "plugin_rejected");
+	struct text head = {.len = 0};
+	char framing[64];
+	struct play p;
+
+	(void)state;
+	snprintf(framing, sizeof(framing), "Content-Length: %d\r\n", MANY * EACH);
+	head_of(&head, &place, 0, framing);
+	char *ask = malloc(head.len + MANY * EACH);
+	assert_non_null(ask);
+	memcpy(ask, head.data, head.len);
+	for (size_t k = 0; k < MANY; k++)
+		memcpy(ask + head.len + k * EACH, "abcdefgh ", EACH);
+	play_init(&p, N);
+	says(&p.client, ask, head.len + MANY * EACH);
+	does(&p.client, ACT_HEAR_END, 0);
+	p.client.keep_len = sizeof(refused) - 1;
+	p.client.keep = calloc(1, p.client.keep_len);
+	uint8_t *keep = kept_room(&p, 4096);
+
+	world_play(&w, &p, "web");
+	play_run(&w.stage, &p, client_closed);
+	assert_true(p.client.heard > p.client.keep_len);
+	assert_memory_equal(p.client.keep, refused, p.client.keep_len);
+	free(p.client.keep);
+	play_free(&p);
+	free(keep);
+	free(ask);
+	child_wait_sessions(&w.daemon, 0);
+	assert_int_equal(child_counter(&w.daemon, "web", "plugin_rejected"), before + 1);
+}
+
 /* Who waits for leave to send the body gets it, and the instances hear of the length when it is known. */
 static void who_waits_for_leave_gets_it(void **state)
 {
@@ -576,7 +614,8 @@ static void who_waits_for_leave_gets_it(void **state)
 static void ends_in_order(void **state)
 {
 	(void)state;
-	assert_int_equal(child_counter(&w.daemon, "web", "denied"), 0);
+	/* That of too many. */
+	assert_int_equal(child_counter(&w.daemon, "web", "denied"), 1);
 	child_stop(&w.daemon);
 }
 
@@ -589,6 +628,7 @@ int main(void)
 		cmocka_unit_test(in_large_bodies),
 		cmocka_unit_test(one_of_another_length_stays),
 		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(too_many_are_refused),
 		cmocka_unit_test(who_waits_for_leave_gets_it),
 		cmocka_unit_test(ends_in_order),
 	};

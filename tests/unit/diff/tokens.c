@@ -33,6 +33,51 @@ static void count(struct rddr_session *s, enum rddr_counted what, uint64_t n)
 	s->counted[what] += n;
 }
 
+/* Seconds that the tests let pass: what was put for no longer than that is gone. */
+static uint32_t passed;
+static struct {
+	uint8_t key[1024];
+	size_t len;
+	uint32_t until;
+} put_until[64];
+
+static void note_expiry(const void *key, size_t len, uint32_t ttl)
+{
+	size_t k = 0;
+
+	while (k < 63 && put_until[k].len && (put_until[k].len != len || memcmp(put_until[k].key, key, len) != 0))
+		k++;
+	memcpy(put_until[k].key, key, len);
+	put_until[k].len = len;
+	put_until[k].until = passed + ttl;
+}
+
+static bool timed_put(struct rddr_table *t, const void *key, size_t keylen, const void *value, size_t len, uint32_t ttl)
+{
+	note_expiry(key, keylen, ttl);
+	return rddr_tables_put(t, key, keylen, value, len, 3600);
+}
+
+static bool timed_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
+{
+	for (size_t k = 0; k < 63; k++) {
+		if (put_until[k].len == keylen && memcmp(put_until[k].key, key, keylen) == 0 &&
+		    put_until[k].until <= passed)
+			return false;
+	}
+	return rddr_tables_get(t, key, keylen, value, len);
+}
+
+static const struct rddr_host timed_host = {
+	.size = sizeof(timed_host),
+	.table = table,
+	.table_get = timed_get,
+	.table_put = timed_put,
+	.table_count = rddr_tables_count,
+	.client = client,
+	.count = count,
+};
+
 static const struct rddr_host host = {
 	.size = sizeof(host),
 	.table = table,
@@ -91,11 +136,14 @@ static void on_token(void *ctx, size_t offset, size_t len, const struct slice va
 	r->found++;
 }
 
+/* The texts are JSON. */
+static bool in_json;
+
 static struct rewriting rewrite(struct tokens *t, const char *text)
 {
 	struct rewriting r = {.text = slice_of(text), .n = 3};
 
-	rddr_tokens_find(t, r.text, on_token, &r);
+	rddr_tokens_find(t, r.text, in_json, on_token, &r);
 	for (unsigned i = 0; i < 3; i++)
 		add(r.out[i], r.text.data + r.at, r.text.len - r.at);
 	return r;
@@ -130,6 +178,7 @@ static const struct {
 	{A "x", A "x", A "x"},
 	{"-" A, "-" A, "-" A},
 	{A "_1", A "_1", A "_1"},
+	{"\\n" A, "\\n" A, "\\n" A},
 	{"aaaa1111aaa", "aaaa1111aaa", "aaaa1111aaa"},
 	{"", "", ""},
 	{"%", "%", "%"},
@@ -221,6 +270,75 @@ static void prefixes(void **state)
 	rddr_tokens_free(&t);
 }
 
+static struct tokens *another(struct rddr_session *s, const struct rddr_host *with)
+{
+	struct tokens *t = NULL;
+
+	assert_int_equal(rddr_tokens_new(&(struct tokens_conf){with, s, &settings, 3}, &t), 0);
+	return t;
+}
+
+/* A token that is used is found in new sessions, however long ago it was learnt, and whatever else is used with it. */
+static void in_use_they_do_not_expire(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	learn(t, A, B, C);
+	learn(t, "dddd5555dddd55", "eeee5555eeee55", "ffff5555ffff55");
+	for (passed = 40; passed < 400; passed += 40) {
+		rddr_tokens_free(&t);
+		t = another(&s, &timed_host);
+		check(t, A " dddd5555dddd55", B " eeee5555eeee55", C " ffff5555ffff55");
+	}
+	/* Nobody used it. */
+	passed += 60;
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	check(t, A, A, A);
+	rddr_tokens_free(&t);
+	passed = 0;
+	/* In one session: no use is of the first ones, or a round number. */
+	settings.token_ttl = 3;
+	t = another(&s, &timed_host);
+	learn(t, A, B, C);
+	for (passed = 0; passed < 10; passed++)
+		check(t, A, B, C);
+	rddr_tokens_free(&t);
+	t = another(&s, &timed_host);
+	check(t, A, B, C);
+	rddr_tokens_free(&t);
+	settings.token_ttl = 60;
+	passed = 0;
+}
+
+/* Nor are they among the oldest, which go when the table is full. */
+static void in_use_they_stay(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn(t, A, B, C);
+	for (unsigned k = 0; k < 20000; k++) {
+		char values[3][32];
+
+		for (unsigned i = 0; i < 3; i++)
+			snprintf(values[i], sizeof(values[i]), "token-%06u-%u", k, i);
+		learn(t, values[0], values[1], values[2]);
+		if (k % 2 == 0)
+			check(t, A, B, C);
+	}
+	rddr_tokens_free(&t);
+	t = another(&s, &host);
+	check(t, A, B, C);
+	check(t, "token-000000-0", "token-000000-0", "token-000000-0");
+	rddr_tokens_free(&t);
+}
+
 static void scopes(void **state)
 {
 	struct rddr_session one = {.client = 1}, two = {.client = 2}, same = {.client = 1};
@@ -273,13 +391,13 @@ static void find_in_pieces(struct tokens *t, const char *text, size_t piece)
 {
 	struct rewriting whole = rewrite(t, text), cut = {.n = 3};
 	size_t len = strlen(text), from = 0, to = 0;
-	bool in_word = false;
+	struct tokens_place place = {.json = in_json};
 
 	while (from < len) {
 		to = len - to > piece ? to + piece : len;
 		cut.text = (struct slice){(const uint8_t *)text + from, to - from};
 		cut.at = 0;
-		size_t decided = rddr_tokens_find_some(t, cut.text, to < len, &in_word, on_token, &cut);
+		size_t decided = rddr_tokens_find_some(t, cut.text, to < len, &place, on_token, &cut);
 		assert_true(decided <= cut.text.len && cut.at <= decided);
 		assert_true(to < len || decided == cut.text.len);
 		assert_true(cut.text.len - decided <= 3 * RDDR_TOKEN_MAX + piece + 6);
@@ -321,6 +439,184 @@ static void pieces(void **state)
 	rddr_tokens_free(&t);
 }
 
+/* What a random value may look like: joints among words, so many. */
+static void tangled(char *out, size_t len, unsigned joints, unsigned seed)
+{
+	static const char joint[] = "+/";
+
+	for (size_t k = 0; k < len; k++)
+		out[k] = (char)('a' + (k * 7 + k / 26 + seed) % 26);
+	for (unsigned j = 0; j < joints; j++)
+		out[(j + 1) * len / (joints + 1)] = joint[j % 2];
+	out[len] = '\0';
+}
+
+static void percent_encode(const char *text, char *out)
+{
+	for (; *text; text++)
+		out += sprintf(out, *text == '+' || *text == '/' || *text == '=' ? "%%%02X" : "%c", *text);
+}
+
+/* Base64 of a long value has dozens of joints, and each may be an escape. */
+static void many_joints(void **state)
+{
+	static const struct {
+		size_t len;
+		unsigned joints;
+	} kinds[] = {{300, 24}, {500, 40}, {960, 60}, {959, 75}, {24, 17}};
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		char value[3][RDDR_TOKEN_MAX + 1], raw[3][3000], coded[3][2200];
+
+		for (unsigned i = 0; i < 3; i++) {
+			tangled(value[i], kinds[k].len, kinds[k].joints, 3 * i + (unsigned)k);
+			snprintf(raw[i], sizeof(raw[i]), "a=1; session=%s; b", value[i]);
+			memcpy(coded[i], "x=", 3);
+			percent_encode(value[i], coded[i] + 2);
+			memcpy(coded[i] + strlen(coded[i]), "%26y%3D1&z", 11);
+		}
+		learn(t, value[0], value[1], value[2]);
+		check(t, raw[0], raw[1], raw[2]);
+		check(t, coded[0], coded[1], coded[2]);
+		find_in_pieces(t, raw[0], 100);
+		find_in_pieces(t, coded[0], 7);
+	}
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_REFUSED], 0);
+	rddr_tokens_free(&t);
+}
+
+/* What is never found is not learnt, and is counted. */
+static void refuses_what_it_cannot_find(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+	char value[3][RDDR_TOKEN_MAX + 2];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		tangled(value[i], 320, 40, i);
+	learn(t, value[0], value[1], value[2]);
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_REFUSED], 1);
+	for (unsigned i = 0; i < 3; i++)
+		tangled(value[i], RDDR_TOKEN_MAX + 1, 0, i);
+	learn(t, value[0], value[1], value[2]);
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_REFUSED], 2);
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_LEARNT], 0);
+	rddr_tokens_free(&t);
+}
+
+/* Keys that are asked for, counted. */
+static size_t asked;
+
+static bool counting_get(struct rddr_table *t, const void *key, size_t keylen, void *value, size_t *len)
+{
+	asked++;
+	return rddr_tables_get(t, key, keylen, value, len);
+}
+
+/* A text of nothing but joints, and one with as many as tokens may have: so many looks at the table for each byte. */
+static void cost_grows_with_the_text(void **state)
+{
+	struct rddr_host counting = host;
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+	char text[4096];
+
+	(void)state;
+	counting.table_get = counting_get;
+	rddr_tokens_free(&t);
+	t = another(&s, &counting);
+	for (unsigned len = 8; len <= RDDR_TOKEN_MAX; len++) {
+		char value[3][RDDR_TOKEN_MAX + 1];
+
+		for (unsigned i = 0; i < 3; i++)
+			tangled(value[i], len, 0, i + len);
+		learn(t, value[0], value[1], value[2]);
+	}
+	for (size_t every = 1; every < 40; every++) {
+		for (size_t k = 0; k < sizeof(text) - 1; k++)
+			text[k] = k % every ? 'z' : '+';
+		text[sizeof(text) - 1] = '\0';
+		asked = 0;
+		check(t, text, text, text);
+		assert_in_range(asked, 0, 32 * sizeof(text));
+	}
+	rddr_tokens_free(&t);
+}
+
+static void learn_declared(struct tokens *t, const char *a, const char *b, const char *c)
+{
+	const struct slice values[] = {slice_of(a), slice_of(b), slice_of(c)};
+
+	rddr_tokens_learn_declared(t, values);
+}
+
+/* A rule's word is taken for it: short ones, and entity tags of any form. */
+static void declared_ones(void **state)
+{
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+
+	(void)state;
+	learn_declared(t, "W/\"4d-abcdef01\"", "\"65f0-4d\"", "W/\"18c3\"");
+	check(t, "If-None-Match: W/\"4d-abcdef01\"", "If-None-Match: W/\"65f0-4d\"", "If-None-Match: W/\"18c3\"");
+	check(t, "\"none\", \"4d-abcdef01\"", "\"none\", \"65f0-4d\"", "\"none\", \"18c3\"");
+	learn_declared(t, "\"77-5e.1\"", "\"2:71, 5\"", "W/\"77-5e.2\"");
+	check(t, "W/\"77-5e.1\"", "W/\"2:71, 5\"", "W/\"77-5e.2\"");
+	learn_declared(t, "\"1a2b\"", "\"3c4d\"", "");
+	check(t, "\"1a2b\" 1a2bc", "\"3c4d\" 1a2bc", "\"1a2b\" 1a2bc");
+	learn_declared(t, "q1w2", "e3r4", "t5y6");
+	check(t, "sid=q1w2;", "sid=e3r4;", "sid=t5y6;");
+	/* Too short to be anything but a word that stands anywhere; and short words among others. */
+	uint64_t learnt = s.counted[RDDR_COUNTED_TOKENS_LEARNT];
+	learn_declared(t, "\"123\"", "\"456\"", "\"789\"");
+	learn_declared(t, "W/\"\"", "\"456\"", "\"789\"");
+	learn_declared(t, "7", "8", "9");
+	learn_declared(t, "at noon, 1111", "at noon, 2222", "at noon, 3333");
+	learn_declared(t, "\"same\"", "W/\"same\"", "\"same\"");
+	assert_int_equal(s.counted[RDDR_COUNTED_TOKENS_LEARNT], learnt);
+	/* No tags, or not all. */
+	learn_declared(t, "/notes/abcdefgh1", "/notes/abcdefgh2", "/notes/abcdefgh3");
+	check(t, "/notes/abcdefgh1", "/notes/abcdefgh2", "/notes/abcdefgh3");
+	learn_declared(t, "\"ijklmnop1\"", "ijklmnop2", "ijklmnop3");
+	check(t, "ijklmnop1", "ijklmnop2", "ijklmnop3");
+	rddr_tokens_free(&t);
+}
+
+/* In JSON the letter of an escape is of no word; elsewhere a backslash is any byte. */
+static void behind_escapes(void **state)
+{
+	static const char *const escapes[] = {"\\n", "\\r", "\\t", "\\b", "\\f", "\\\"", "\\\\", "\\u20ac", " \\n\\n"};
+	static const char *const none[] = {"\\x", "\\u20a", "\\\\n", "\\\\u20ac"};
+	static const size_t sizes[] = {1, 2, 3, 5, 6, 7, 100};
+	struct rddr_session s = {0};
+	struct tokens *t = fresh(&s, 3);
+	char text[3][64];
+
+	(void)state;
+	learn(t, A, B, C);
+	in_json = true;
+	for (size_t k = 0; k < sizeof(escapes) / sizeof(escapes[0]); k++) {
+		snprintf(text[0], sizeof(text[0]), "{\"a\":\"%s" A "%s\"}", escapes[k], escapes[k]);
+		snprintf(text[1], sizeof(text[1]), "{\"a\":\"%s" B "%s\"}", escapes[k], escapes[k]);
+		snprintf(text[2], sizeof(text[2]), "{\"a\":\"%s" C "%s\"}", escapes[k], escapes[k]);
+		check(t, text[0], text[1], text[2]);
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+			find_in_pieces(t, text[0], sizes[i]);
+	}
+	for (size_t k = 0; k < sizeof(none) / sizeof(none[0]); k++) {
+		snprintf(text[0], sizeof(text[0]), "{\"a\":\"%s" A "\"}", none[k]);
+		check(t, text[0], text[0], text[0]);
+	}
+	in_json = false;
+	check(t, "C:\\n" A, "C:\\n" A, "C:\\n" A);
+	check(t, "C:\\" A, "C:\\" B, "C:\\" C);
+	rddr_tokens_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,9 +624,16 @@ int main(void)
 		cmocka_unit_test(joined_pieces),
 		cmocka_unit_test(learns_by_words),
 		cmocka_unit_test(prefixes),
+		cmocka_unit_test(in_use_they_do_not_expire),
+		cmocka_unit_test(in_use_they_stay),
 		cmocka_unit_test(scopes),
 		cmocka_unit_test(any_text),
 		cmocka_unit_test(pieces),
+		cmocka_unit_test(many_joints),
+		cmocka_unit_test(refuses_what_it_cannot_find),
+		cmocka_unit_test(cost_grows_with_the_text),
+		cmocka_unit_test(declared_ones),
+		cmocka_unit_test(behind_escapes),
 	};
 
 	return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);
