@@ -164,25 +164,25 @@ static enum rddr_verdict begin_cancel(struct pg_session *s, struct pg_call *call
 static enum rddr_verdict compare_packets(struct pg_session *s, struct pg_call *call, const struct slice packet[],
 					 unsigned source)
 {
-	unsigned kinds[RDDR_MAX_INSTANCES] = {0}, odd = call->n;
-	struct slice name = {0}, where = {0};
+	unsigned kinds[RDDR_MAX_INSTANCES] = {0}, odd = source;
+	struct slice name = {0};
 
-	for (unsigned i = source; i < call->n; i++) {
+	kinds[source] = source;
+	for (unsigned i = source + 1; i < call->n; i++) {
 		if (!pg_present(call, i))
 			continue;
-		/* Of the kind of the first that asks for the same, itself at the latest. */
+		/* Of the kind of the first that asks for the same, or of its own. */
 		kinds[i] = source;
-		while (!pg_present(call, kinds[i]) ||
-		       !rddr_pg_startup_same(s->params, packet[kinds[i]], packet[i], &name)) {
-			where = odd == call->n ? name : where;
-			odd = odd == call->n ? i : odd;
+		while (kinds[i] < i && !(pg_present(call, kinds[i]) &&
+					 rddr_pg_startup_same(s->params, packet[kinds[i]], packet[i], &name)))
 			kinds[i]++;
-		}
+		if (odd == source && kinds[i] != source)
+			odd = i;
 	}
-	if (odd == call->n)
+	if (odd == source || rddr_pg_startup_same(s->params, packet[source], packet[odd], &name))
 		return RDDR_AGREE;
-	rddr_pg_find(s, call, odd, source, "the startup packets differ in %.*s", (int)(where.len < 60 ? where.len : 60),
-		     (const char *)where.data);
+	rddr_pg_find(s, call, odd, source, "the startup packets differ in %.*s", (int)(name.len < 60 ? name.len : 60),
+		     (const char *)name.data);
 	call->result->finding.alone = rddr_pg_alone(call, kinds);
 	return RDDR_DIVERGE;
 }

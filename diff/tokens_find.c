@@ -200,7 +200,7 @@ static size_t separator_at(struct slice s, size_t k, bool json)
 {
 	if (!json || s.data[k] != '\\' || k + 1 >= s.len)
 		return 1;
-	if (memchr("nrtbf\"\\", s.data[k + 1], 7))
+	if (s.data[k + 1] && strchr("nrtbf\"\\", s.data[k + 1]))
 		return 2;
 	if (s.data[k + 1] != 'u' || k + ESCAPE_MAX > s.len)
 		return 1;

@@ -122,6 +122,7 @@ static int open_socket(const char *path, int *out, struct control_place *place)
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	make_folder(path);
 	lock = lock_folder(path);
+	(void)lock; /* held until the end of this function */
 	err = check_path(&sun);
 	if (err)
 		return err;

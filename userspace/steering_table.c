@@ -141,9 +141,9 @@ static int collect(const struct config *config, unsigned (*ifindex)(const char *
 
 		if (rule->interface[0]) {
 			number = ifindex(rule->interface);
-			if (number == 0 && !skipped)
+			if (number == 0 && !skipped) {
 				number = number_of(rule->interface);
-			if (number == 0) {
+			} else if (number == 0) {
 				log_warning("steering: service %s: there is no interface %s; its rule takes effect "
 					    "when it is there and the services are published again, as a daemon that "
 					    "runs does by itself",
