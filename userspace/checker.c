@@ -146,7 +146,7 @@ static void begin(void *ctx)
 }
 
 /* Calls each for every host that is to be checked. */
-static size_t each_host(struct config *config, struct checker *c)
+static size_t each_host(const struct config *config, struct checker *c)
 {
 	size_t n = 0;
 
@@ -176,9 +176,14 @@ static size_t each_host(struct config *config, struct checker *c)
 	return n;
 }
 
+size_t rddr_checker_hosts(const struct config *config)
+{
+	return each_host(config, NULL);
+}
+
 int rddr_checker_new(struct loop *loop, struct config *config, struct checker **out)
 {
-	size_t n = each_host(config, NULL);
+	size_t n = rddr_checker_hosts(config);
 	struct checker *c = calloc(1, sizeof(*c) + n * sizeof(c->probes[0]));
 
 	if (!c)

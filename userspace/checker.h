@@ -9,10 +9,14 @@
 #ifndef RDDR_CHECKER_H
 #define RDDR_CHECKER_H
 
+#include <stddef.h>
+
 struct checker;
 struct config;
 struct loop;
 
+/* How many hosts are checked, each over a connection of its own. */
+size_t rddr_checker_hosts(const struct config *config);
 /* Checks the config's hosts until it is freed; holds a reference to the config. 0 or -ENOMEM. */
 int rddr_checker_new(struct loop *loop, struct config *config, struct checker **out);
 /* What the checks found is forgotten where no other checker asks the same host. Takes NULL, nulls the pointer. */

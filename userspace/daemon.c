@@ -243,8 +243,7 @@ static void look_at_tables(struct daemon *d)
 		d->published = rddr_steering_publish_services(steering, d->config) == 0;
 		if (d->published)
 			log_info("daemon: no service has a key intercept: what was steered before, by the tables at "
-				 "%s, is "
-				 "steered no more",
+				 "%s, is steered no more",
 				 d->options->pin_dir);
 	} else if (steers && !rddr_steering_live(steering)) {
 		d->published = true;

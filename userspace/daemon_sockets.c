@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "checker.h"
 #include "daemon.h"
 #include "listener.h"
 #include "log.h"
@@ -168,20 +169,6 @@ static int tell_own(struct daemon *d)
 
 /* ---- room for sessions ---- */
 
-/* What checks may have open at once. */
-static size_t checks(const struct config *config)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < config->n_services; i++) {
-		const struct service *service = config->services[i];
-
-		for (unsigned k = 0; k < service->n_instances; k++)
-			n += service->instances[k].chainer.check.interval ? service->instances[k].chainer.n_hosts : 0;
-	}
-	return n;
-}
-
 /* Listening sockets; those that were inherited from more workers stay. */
 static size_t listeners(const struct daemon *d, const struct config *config, size_t workers)
 {
@@ -198,7 +185,8 @@ static size_t listeners(const struct daemon *d, const struct config *config, siz
 int rddr_daemon_fds(const struct daemon *d, const struct config *config, uint32_t *fds)
 {
 	unsigned workers = d->n_workers ? d->n_workers : config->workers;
-	rlim_t aside = FDS_ASIDE + FDS_WORKER * workers + listeners(d, config, workers) + checks(config), room = 0;
+	rlim_t aside = FDS_ASIDE + FDS_WORKER * workers + listeners(d, config, workers) + rddr_checker_hosts(config),
+	       room = 0;
 	struct rlimit limit = {0};
 	uint32_t n, need = 0;
 

@@ -10,46 +10,9 @@
 
 #include <cmocka.h>
 
-#include "fakehost.h"
-#include "http_session.h"
-#include "tables.h"
+#include "fakehttp_tables.h"
 
 enum { N = 3 };
-
-/* A session that has the core's own tables. */
-static struct rddr_table *table(struct rddr_session *s, const char *name, size_t entries)
-{
-	(void)s;
-	return rddr_tables_table(rddr_tables_of("cookies"), name, entries);
-}
-
-static struct rddr_host host;
-
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	struct rddr_diff_create with = *args;
-
-	host = *args->host;
-	host.table = table;
-	host.table_get = rddr_tables_get;
-	host.table_put = rddr_tables_put;
-	host.table_count = rddr_tables_count;
-	with.host = &host;
-	return rddr_http_create(&with, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.check_params = rddr_http_check_params,
-};
 
 /* ---- answers ---- */
 
@@ -284,7 +247,7 @@ static void hold(const struct answer_example *e, size_t piece)
 	struct rddr_session s;
 	char *texts[N];
 
-	assert_int_equal(fake_begin(&s, &plugin, N, e->filter, e->params), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, e->filter, e->params), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -324,7 +287,7 @@ static void who_stands_alone_is_known(void **state)
 	char *texts[N];
 
 	(void)state;
-	assert_int_equal(fake_begin(&s, &plugin, N, false, SESSION("compare")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("compare")), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -378,7 +341,7 @@ static void teach(void)
 	struct rddr_session s;
 	char *texts[N];
 
-	assert_int_equal(fake_begin(&s, &plugin, N, false, SESSION("token")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("token")), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -408,7 +371,7 @@ static void asks(size_t k, size_t piece)
 
 	snprintf(ask, sizeof(ask), "%s%s%s", head, requests[k].client, body);
 	snprintf(heard, sizeof(heard), "%s%s%s", head, requests[k].variant, body);
-	assert_int_equal(fake_begin(&s, &plugin, N, false, SESSION("token")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("token")), 0);
 	fake_set(&s.in[FAKE_LONE], ask, strlen(ask), RDDR_END_OPEN);
 	while (!s.in[FAKE_LONE].end_shown) {
 		fake_show(&s.in[FAKE_LONE], piece);
@@ -449,7 +412,7 @@ static void what_comes_of_names_is_bounded(void **state)
 	for (size_t i = 0; i < 2 * cookies; i++, at++)
 		ask[at] = i % 2 ? ';' : 'a';
 	snprintf(ask + at, room - at, "%s", end);
-	assert_int_equal(fake_begin(&s, &plugin, N, false, params), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, params), 0);
 	fake_set(&s.in[FAKE_LONE], ask, strlen(ask), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_false(fake_modify(&s));
@@ -465,7 +428,7 @@ static void names_have_to_be_as_many_as_instances(void **state)
 	struct rddr_session s;
 
 	(void)state;
-	assert_int_equal(fake_begin(&s, &plugin, 2, false, SESSION("token")), -EINVAL);
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, 2, false, SESSION("token")), -EINVAL);
 	fake_end(&s);
 }
 

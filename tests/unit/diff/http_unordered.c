@@ -10,46 +10,9 @@
 
 #include <cmocka.h>
 
-#include "fakehost.h"
-#include "http_session.h"
-#include "tables.h"
+#include "fakehttp_tables.h"
 
 enum { N = 3 };
-
-static struct tables *tables;
-static struct rddr_host host;
-
-static struct rddr_table *table(struct rddr_session *s, const char *name, size_t entries)
-{
-	(void)s;
-	return rddr_tables_table(tables, name, entries);
-}
-
-static int create(const struct rddr_diff_create *args, void **state)
-{
-	struct rddr_diff_create with = *args;
-
-	host = *args->host;
-	host.table = table;
-	host.table_get = rddr_tables_get;
-	host.table_put = rddr_tables_put;
-	host.table_count = rddr_tables_count;
-	with.host = &host;
-	return rddr_http_create(&with, false, state);
-}
-
-static const struct rddr_diff_plugin plugin = {
-	.abi = RDDR_DIFF_ABI,
-	.size = sizeof(plugin),
-	.name = "http",
-	.validate_params = rddr_http_validate,
-	.free_params = rddr_http_free_params,
-	.create = create,
-	.destroy = rddr_http_destroy,
-	.diff_traffic = rddr_http_diff_traffic,
-	.modify_traffic = rddr_http_modify_traffic,
-	.check_params = rddr_http_check_params,
-};
 
 struct example {
 	const char *what, *params;
@@ -97,8 +60,8 @@ static void hold(const struct example *e)
 	char answers[N][512], noise[64];
 	size_t len = sizeof(noise);
 
-	tables = rddr_tables_of(e->what);
-	assert_int_equal(fake_begin(&s, &plugin, N, true, e->params), 0);
+	fakehttp_service = e->what;
+	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, true, e->params), 0);
 	fake_set(&s.in[FAKE_LONE], ask, sizeof(ask) - 1, RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -110,10 +73,10 @@ static void hold(const struct example *e)
 	}
 	if (!fake_diff_whole(&s))
 		fail_msg("%s: %s: %s", e->what, s.finding.where, s.finding.why);
-	if ((rddr_tables_count(table(&s, "tokens", 1)) > 0) != e->learns)
-		fail_msg("%s: learns %zu", e->what, rddr_tables_count(table(&s, "tokens", 1)));
-	if ((rddr_tables_count(table(&s, "noise", 1)) > 0) != (e->known != NULL) ||
-	    (e->known && !rddr_tables_get(table(&s, "noise", 1), e->known, strlen(e->known), noise, &len)))
+	if ((rddr_tables_count(fakehttp_table(&s, "tokens", 1)) > 0) != e->learns)
+		fail_msg("%s: learns %zu", e->what, rddr_tables_count(fakehttp_table(&s, "tokens", 1)));
+	if ((rddr_tables_count(fakehttp_table(&s, "noise", 1)) > 0) != (e->known != NULL) ||
+	    (e->known && !rddr_tables_get(fakehttp_table(&s, "noise", 1), e->known, strlen(e->known), noise, &len)))
 		fail_msg("%s: remembers other noise", e->what);
 	fake_end(&s);
 }
