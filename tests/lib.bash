@@ -129,7 +129,8 @@ topology_down() {
 	if [[ -d $RDDR_TMP/pids ]]; then
 		for ns in "$RDDR_TMP"/pids/*; do
 			[[ -e $ns ]] || continue
-			_pid_alive "$ns" && kill -CONT "$(_pid_read "$ns")" && kill -TERM "$(_pid_read "$ns")"
+			_kill "$ns" CONT
+			_kill "$ns" TERM
 		done 2>/dev/null
 		for ns in "$RDDR_TMP"/pids/*; do
 			[[ -e $ns ]] || continue
@@ -139,7 +140,7 @@ topology_down() {
 	for ns in $(_namespaces); do
 		# Children that outlived what we started.
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do
-			kill -KILL "$pid" 2>/dev/null
+			kill -KILL "$pid" 2>/dev/null || true
 		done
 		ip netns del "$ns"
 	done
@@ -174,6 +175,8 @@ _pid_alive() {
 	[[ ${state:0:1} != [ZX] ]]
 }
 _gone() { ! _pid_alive "$1"; }
+# Sends a signal to the process of a pid's file. One that is gone, or goes meanwhile, is no failure.
+_kill() { ! _pid_alive "$1" || kill -"$2" "$(_pid_read "$1")" 2>/dev/null || true; }
 
 # spawn NAME NS CMD...: in the background; its output in $RDDR_TMP/NAME.log. NS "-": where we are.
 spawn() {
@@ -204,7 +207,7 @@ signal() { kill -"$2" "$(pid_of "$1")"; }
 _end() {
 	local file=$1 status=0
 	if ! wait_for "the end of $(basename "$file")" "${RDDR_END_SECONDS:-20}" _gone "$file"; then
-		kill -KILL "$(_pid_read "$file")" 2>/dev/null
+		_kill "$file" KILL
 		wait_for "the end of $(basename "$file"), killed" 20 _gone "$file"
 		status=1
 	fi
@@ -217,7 +220,7 @@ stop() {
 	local file="$RDDR_TMP/pids/$1" sig=${2:-TERM} pid status=0
 	[[ -e $file ]] || return 0
 	pid=$(_pid_read "$file")
-	_pid_alive "$file" && kill -"$sig" "$pid" 2>/dev/null
+	_kill "$file" "$sig"
 	_end "$file" || return
 	wait "$pid" 2>/dev/null || status=$?
 	# 127: not our child. A signal that we sent is the end that was asked for.
@@ -418,7 +421,7 @@ sweep() {
 	local kind name
 	ours | while read -r kind name _; do
 		case $kind in
-		process) kill -KILL "${name%:}" 2>/dev/null ;;
+		process) kill -KILL "${name%:}" 2>/dev/null || true ;;
 		esac
 	done
 	ours | while read -r kind name _; do
