@@ -225,7 +225,10 @@ psql_at() {
 	for i in 0 1; do SSLMODE=require psql_at $i "701$((i + 1))" -c "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()" -c '\conninfo'; done
 	SSLMODE=disable psql_at 2 7013 -c "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()" -c '\conninfo'
 	ended
-	for i in 0 1; do grep -qx t "$RDDR_TMP/psql-$i.log" && grep -q "^SSL connection" "$RDDR_TMP/psql-$i.log"; done
+	for i in 0 1; do
+		grep -qx t "$RDDR_TMP/psql-$i.log"
+		grep -q "^SSL connection" "$RDDR_TMP/psql-$i.log"
+	done
 	grep -qx t "$RDDR_TMP/psql-2.log"
 	run ! grep -q "^SSL connection" "$RDDR_TMP/psql-2.log"
 	[[ $(counter back denied) == 0 ]]

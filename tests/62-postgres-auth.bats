@@ -82,9 +82,12 @@ refused() {
 no_secrets() {
 	local word words
 	words=("${PASSWORDS[@]}" SCRAM-SHA-256 "$@")
-	ctl evidence --limit 100 >"$RDDR_TMP/said" && ctl --json evidence --limit 100 >>"$RDDR_TMP/said"
-	ctl --json status >>"$RDDR_TMP/said" && ctl --json services >>"$RDDR_TMP/said" && ctl --json sessions >>"$RDDR_TMP/said"
-	ctl --json counters --all >>"$RDDR_TMP/said"
+	ctl evidence --limit 100 >"$RDDR_TMP/said" || return
+	ctl --json evidence --limit 100 >>"$RDDR_TMP/said" || return
+	for word in status services sessions; do
+		ctl --json "$word" >>"$RDDR_TMP/said" || return
+	done
+	ctl --json counters --all >>"$RDDR_TMP/said" || return
 	for word in "${words[@]}"; do
 		! grep -qaF -- "$word" "$RDDR_TMP/said" "$RDDR_TMP/evidence.jsonl" "$RDDR_TMP/rddrd.log" || {
 			say "there is a secret: $(grep -aF -- "$word" "$RDDR_TMP/said" "$RDDR_TMP/evidence.jsonl" "$RDDR_TMP/rddrd.log")"
@@ -253,7 +256,8 @@ no_secrets() {
 	done
 	[ "$(counter pg reported)" -eq 0 ] || { pg_records; return 1; }
 	sed -i 's/postgres,tess all trust/postgres,tess all reject/' "$RDDR_TMP/pg/2/pg_hba.conf"
-	pg_stop 2 && pg_start 2 15
+	pg_stop 2
+	pg_start 2 15
 	# Often enough that the refusal comes behind the client's first query, too.
 	for _ in {1..20}; do
 		[ "$(as tess)" = tess ]
