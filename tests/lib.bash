@@ -131,7 +131,7 @@ topology_down() {
 			[[ -e $ns ]] || continue
 			_kill "$ns" CONT
 			_kill "$ns" TERM
-		done 2>/dev/null
+		done
 		for ns in "$RDDR_TMP"/pids/*; do
 			[[ -e $ns ]] || continue
 			_end "$ns" || status=1

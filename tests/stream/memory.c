@@ -29,7 +29,7 @@
  */
 #define LAG_MB	  16
 #define REPORT_KB (2 * 2 * LAG_MB * 1024)
-/* Of bytes each second: at what loopback can do, an instance that is not run for 10 ms is LAG_MB behind. */
+/* Bytes a second that its client reads. At what loopback can do, an instance not run for 10 ms is LAG_MB behind. */
 #define REPORT_RATE 20000000
 
 static struct world w;

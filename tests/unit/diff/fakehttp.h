@@ -5,11 +5,33 @@
 #ifndef RDDR_TEST_FAKEHTTP_H
 #define RDDR_TEST_FAKEHTTP_H
 
+#include "fakehost.h"
 #include "http_session.h"
+#include "tables.h"
+
+/* The service whose tables, the core's own, a session gets; none: what the fake host has. */
+static const char *fakehttp_service;
+static struct rddr_host fakehttp_host;
+
+static inline struct rddr_table *fakehttp_table(struct rddr_session *s, const char *name, size_t entries)
+{
+	(void)s;
+	return rddr_tables_table(rddr_tables_of(fakehttp_service), name, entries);
+}
 
 static inline int fakehttp_create(const struct rddr_diff_create *args, void **state)
 {
-	return rddr_http_create(args, false, state);
+	struct rddr_diff_create with = *args;
+
+	if (fakehttp_service) {
+		fakehttp_host = *args->host;
+		fakehttp_host.table = fakehttp_table;
+		fakehttp_host.table_get = rddr_tables_get;
+		fakehttp_host.table_put = rddr_tables_put;
+		fakehttp_host.table_count = rddr_tables_count;
+		with.host = &fakehttp_host;
+	}
+	return rddr_http_create(&with, false, state);
 }
 
 static const struct rddr_diff_plugin fakehttp = {

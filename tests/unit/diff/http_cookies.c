@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fakehttp_tables.h"
+#include "fakehttp.h"
 
 enum { N = 3 };
 
@@ -247,7 +247,7 @@ static void hold(const struct answer_example *e, size_t piece)
 	struct rddr_session s;
 	char *texts[N];
 
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, e->filter, e->params), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, e->filter, e->params), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -287,7 +287,7 @@ static void who_stands_alone_is_known(void **state)
 	char *texts[N];
 
 	(void)state;
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("compare")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, false, SESSION("compare")), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -341,7 +341,7 @@ static void teach(void)
 	struct rddr_session s;
 	char *texts[N];
 
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("token")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, false, SESSION("token")), 0);
 	fake_set(&s.in[FAKE_LONE], GET, strlen(GET), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
@@ -371,7 +371,7 @@ static void asks(size_t k, size_t piece)
 
 	snprintf(ask, sizeof(ask), "%s%s%s", head, requests[k].client, body);
 	snprintf(heard, sizeof(heard), "%s%s%s", head, requests[k].variant, body);
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, SESSION("token")), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, false, SESSION("token")), 0);
 	fake_set(&s.in[FAKE_LONE], ask, strlen(ask), RDDR_END_OPEN);
 	while (!s.in[FAKE_LONE].end_shown) {
 		fake_show(&s.in[FAKE_LONE], piece);
@@ -412,7 +412,7 @@ static void what_comes_of_names_is_bounded(void **state)
 	for (size_t i = 0; i < 2 * cookies; i++, at++)
 		ask[at] = i % 2 ? ';' : 'a';
 	snprintf(ask + at, room - at, "%s", end);
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, false, params), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, false, params), 0);
 	fake_set(&s.in[FAKE_LONE], ask, strlen(ask), RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_false(fake_modify(&s));
@@ -428,7 +428,7 @@ static void names_have_to_be_as_many_as_instances(void **state)
 	struct rddr_session s;
 
 	(void)state;
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, 2, false, SESSION("token")), -EINVAL);
+	assert_int_equal(fake_begin(&s, &fakehttp, 2, false, SESSION("token")), -EINVAL);
 	fake_end(&s);
 }
 
@@ -442,5 +442,6 @@ int main(void)
 		cmocka_unit_test(names_have_to_be_as_many_as_instances),
 	};
 
+	fakehttp_service = "cookies";
 	return cmocka_run_group_tests_name("diff/http_cookies", tests, NULL, NULL);
 }

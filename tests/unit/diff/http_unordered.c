@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fakehttp_tables.h"
+#include "fakehttp.h"
 
 enum { N = 3 };
 
@@ -61,7 +61,7 @@ static void hold(const struct example *e)
 	size_t len = sizeof(noise);
 
 	fakehttp_service = e->what;
-	assert_int_equal(fake_begin(&s, &fakehttp_with_tables, N, true, e->params), 0);
+	assert_int_equal(fake_begin(&s, &fakehttp, N, true, e->params), 0);
 	fake_set(&s.in[FAKE_LONE], ask, sizeof(ask) - 1, RDDR_END_OPEN);
 	fake_show(&s.in[FAKE_LONE], SIZE_MAX);
 	assert_true(fake_modify(&s));
